@@ -1,0 +1,1 @@
+"""Measurements of factorkit against its peers: ``python -m benchmarks.FAMILY``."""

@@ -1,0 +1,106 @@
+"""The outer loop that all coordinate methods share: alternation, extrapolated, never rising."""
+
+import numpy as np
+
+from ..utils._convergence import Trace
+
+# Ang and Gillis' constants: first weight, growth of the weight and of its bound, and what a
+# restart divides the weight by.
+_WEIGHT, _GROWTH, _BOUND_GROWTH, _SHRINK = 0.5, 1.05, 1.01, 1.5
+
+
+def alternate(
+    step_H, step_W, Wt, H, *, tol, max_iter, rescale=None, monitor=None, min_decrease=0.0,
+    keep=0.0, extrapolated=True,
+):
+    """Alternate two half steps with extrapolation and restarts.
+
+    Both factors are extrapolated along their last move. Where the objective rises, the loop goes
+    back to the accepted pair and takes a plain iteration from there, so accepted values never
+    rise.
+
+    Parameters
+    ----------
+    step_H : callable
+        ``step_H(Wt, H, safe)`` returns (new H, residual): approximate minimizer over H from the
+        start `H`, and the size of the step that was still to take, relative to H's norm. With
+        `safe` the objective must not rise; it is None in the first iteration.
+    step_W : callable
+        ``step_W(H, Wt, safe)`` returns (new Wt, residual, objective at the new pair).
+    Wt : ndarray of shape (n_components, n_samples)
+    H : ndarray of shape (n_components, n_features)
+    tol : float
+        Ends where both residuals of an accepted iteration are at most `tol`; 0 never ends.
+    max_iter : int
+    rescale : callable, default=None
+        ``rescale(Wt, H)`` returns a scale for each component that lowers the penalty, or None.
+    monitor : callable, default=None
+        ``monitor(trace, Wt, H)`` after each iteration; true ends the loop.
+    min_decrease : float, default=0.0
+        Ends where an iteration lowers the objective by less than this part of it.
+    keep : float, default=0.0
+        Extrapolation leaves at least this part of an entry: for losses that are infinite where
+        the model is zero and the data is not.
+    extrapolated : bool, default=True
+
+    Returns
+    -------
+    Wt, H : ndarray
+        The accepted pair.
+    trace : Trace
+
+    References
+    ----------
+    A. M. S. Ang and N. Gillis, "Accelerating Nonnegative Matrix Factorization Algorithms Using
+    Extrapolation", Neural Computation 31, 2019.
+    """
+    trace = Trace()
+    accepted = W_last, H_last = W_from, H_from = Wt, H
+    weight, bound, weight_before = _WEIGHT, 1.0, _WEIGHT
+    best, plain, safe = np.inf, True, None  # the first iteration has no last move
+    while trace.n_iter < max_iter:
+        H_new, residual_H = step_H(W_from, H_from, safe)
+        H_from = H_new if plain else _extrapolate(H_new, H_last, weight, keep)
+        W_new, residual_W, objective = step_W(H_from, W_from, safe)
+        if not objective <= best:
+            # A failed iteration costs as much as one that counts.
+            trace.add(best, trace.residual[-1])
+            if safe:  # not even a safe step descends: this is as far as the dtype goes
+                trace.stop = "converged"
+                break
+            W_from, H_from = W_last, H_last = accepted
+            bound, weight, safe, plain = weight_before, weight / _SHRINK, plain, True
+            if monitor is not None and monitor(trace, *accepted):
+                trace.stop = "callback"
+                break
+            continue
+        accepted = W_new, H_from  # not H_new: the objective belongs to this pair
+        trace.add(objective, max(residual_H, residual_W))
+        decrease, best, safe = best - objective, objective, False
+        W_from = _extrapolate(W_new, W_last, weight, keep) if extrapolated else W_new
+        W_last, H_last, plain = W_new, H_new, not extrapolated
+        scale = rescale(*accepted) if rescale is not None else None
+        if scale is not None:
+            s = scale[:, None]
+            accepted = accepted[0] * s, accepted[1] / s
+            W_from, W_last, H_from, H_last = W_from * s, W_last * s, H_from / s, H_last / s
+        weight_before = weight
+        weight = min(bound, _GROWTH * weight)
+        bound = min(1.0, _BOUND_GROWTH * bound)
+        if monitor is not None and monitor(trace, *accepted):
+            trace.stop = "callback"
+            break
+        if trace.residual[-1] <= tol and tol > 0:
+            trace.stop = "converged"
+            break
+        if decrease <= min_decrease * best and min_decrease > 0:
+            trace.stop = "converged"
+            break
+    return *accepted, trace
+
+
+def _extrapolate(new, last, weight, keep):
+    ahead = new - last
+    ahead *= new.dtype.type(weight)
+    ahead += new
+    return np.maximum(ahead, new * new.dtype.type(keep) if keep else 0, out=ahead)

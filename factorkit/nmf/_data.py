@@ -1,0 +1,148 @@
+"""The two products with X that a half step needs, dense and sparse, in fixed blocks."""
+
+import numpy as np
+from scipy import sparse
+
+from ..utils._linalg import gram, inner, squared_norm
+from ..utils._sparse_kernels import csr_products, padded_rows
+from ..utils._threads import blocks_of
+
+
+# Columns a block from which BLAS runs at full speed.
+_WIDE = 1024
+
+
+class DenseData:
+    """A dense X of shape (n_samples, n_features); factors are component-major."""
+
+    is_sparse = False
+
+    def __init__(self, X):
+        self.X = X
+        self.shape = X.shape
+        self.dtype = X.dtype
+
+    @property
+    def T(self):
+        return DenseData(self.X.T)
+
+    def take(self, rows):
+        return DenseData(np.ascontiguousarray(self.X[rows]))
+
+    def squared_norm(self):
+        # By blocks of rows: a transposed or strided X must not be copied whole.
+        return sum(squared_norm(self.X[s:e]) for s, e in blocks_of(*self.shape, multiple=1))
+
+    @property
+    def density(self):
+        return 1.0
+
+    def squared_error(self, Wt, H, workers):
+        """‖X − W H‖², from the residuals of a block of rows at a time."""
+
+        def block(start, stop):
+            return squared_norm(self.X[start:stop] - Wt[:, start:stop].T @ H)
+
+        per_row = max(2.0 * H.size, 4e6 / max(500_000 // max(self.shape[1], 1), 1))
+        return sum(workers.map(block, blocks_of(self.shape[0], per_row)))
+
+    def times_samples(self, Wt, workers):
+        """``Wt @ X``, of shape (n_components, n_features)."""
+        return self._multiply(Wt, self.X, workers)
+
+    def times_features(self, H, workers):
+        """``H @ X.T``, of shape (n_components, n_samples)."""
+        return self._multiply(H, self.X.T, workers)
+
+    @staticmethod
+    def _multiply(F, M, workers):
+        length, width = M.shape
+        if width >= length or width >= _WIDE:
+            out = np.empty((F.shape[0], width), dtype=F.dtype)
+
+            def columns(start, stop):
+                np.matmul(F, M[:, start:stop], out=out[:, start:stop])
+
+            workers.map(columns, blocks_of(width, 2.0 * F.size, target=2e7, smallest=_WIDE))
+            return out
+        # BLAS is slow on narrow column blocks, so the sum over the long side is cut instead;
+        # the partial sums are added in a fixed order.
+        blocks = blocks_of(length, 2.0 * F.shape[0] * width, target=2e7, smallest=length // 8)
+        parts = workers.map(lambda start, stop: F[:, start:stop] @ M[start:stop], blocks)
+        return sum(parts[1:], start=parts[0])
+
+
+class SparseData:
+    """A CSR X whose unstored entries are zeros, with a CSR copy of its transpose.
+
+    The copy makes both products gather instead of scatter; X itself is never densified.
+    """
+
+    is_sparse = True
+
+    def __init__(self, X, Xt=None):
+        self.X = X
+        self._Xt = Xt
+        self.shape = X.shape
+        self.dtype = X.dtype
+
+    @property
+    def Xt(self):
+        if self._Xt is None:
+            self._Xt = sparse.csr_array(self.X.T)
+        return self._Xt
+
+    @property
+    def T(self):
+        return SparseData(self.Xt, self.X)
+
+    def take(self, rows):
+        return SparseData(self.X[rows])
+
+    def squared_norm(self):
+        return squared_norm(self.X.data)
+
+    @property
+    def density(self):
+        return self.X.nnz / max(self.shape[0] * self.shape[1], 1)
+
+    def squared_error(self, Wt, H, workers):
+        """‖X − W H‖², expanded: W H is dense."""
+        A = self.times_features(H.astype(np.float64), workers)
+        return max(self.squared_norm() - 2 * inner(A, Wt.astype(np.float64)) + inner(
+            gram(Wt), gram(H)
+        ), 0.0)
+
+    def times_samples(self, Wt, workers):
+        return self._multiply(self.Xt, Wt, workers)
+
+    def times_features(self, H, workers):
+        return self._multiply(self.X, H, workers)
+
+    @staticmethod
+    def _multiply(X, F, workers):
+        n_components = F.shape[0]
+        padded = padded_rows(F)
+        values = X.data.astype(F.dtype, copy=False)
+        out = np.empty((n_components, X.shape[0]), dtype=F.dtype)
+        work = 2.0 * n_components * (X.nnz / max(X.shape[0], 1) + 1)
+        workers.map(
+            lambda start, stop: csr_products(
+                X.indptr, X.indices, values, padded, out, start, stop
+            ),
+            blocks_of(X.shape[0], work),
+        )
+        return out
+
+
+def as_data(X):
+    return SparseData(X) if sparse.issparse(X) else DenseData(X)
+
+
+def balance(Wt, H, scale=1.0):
+    """Multiply W H by `scale` and give the two factors of each component equal norms."""
+    w, h = np.linalg.norm(Wt, axis=1), np.linalg.norm(H, axis=1)
+    alive = (w > 0) & (h > 0)
+    ratio = np.sqrt(np.divide(h, w, out=np.ones_like(w), where=alive))[:, None]
+    root = Wt.dtype.type(np.sqrt(scale))
+    return np.ascontiguousarray(Wt * ratio * root), np.ascontiguousarray(H / ratio * root)

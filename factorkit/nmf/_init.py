@@ -1,0 +1,108 @@
+"""Starts for NMF."""
+
+import numpy as np
+from scipy import linalg, sparse
+from sklearn.utils import check_random_state
+from sklearn.utils.extmath import randomized_svd
+
+NNDSVD = ("nndsvd", "nndsvda", "nndsvdar")
+
+
+def initialize(X, n_components, init, random_state, *, avoid_zeros=False):
+    """Starting factors for X without missing entries.
+
+    Parameters
+    ----------
+    X : ndarray or csr_array of shape (n_samples, n_features)
+    n_components : int
+    init : {None, "random", "nndsvd", "nndsvda", "nndsvdar"}
+        None takes nndsvd where `n_components` is at most both sides of X, else random.
+    random_state : int, RandomState or None
+    avoid_zeros : bool, default=False
+        For multiplicative updates, which can't leave zero: nndsvd's zeros become a hundredth of
+        the mean entry.
+
+    Returns
+    -------
+    Wt : ndarray of shape (n_components, n_samples)
+    H : ndarray of shape (n_components, n_features)
+        Of the dtype of X. Random numbers are drawn in float64, and cast.
+
+    References
+    ----------
+    C. Boutsidis and E. Gallopoulos, "SVD Based Initialization: A Head Start for Nonnegative
+    Matrix Factorization", Pattern Recognition 41, 2008.
+    """
+    n_samples, n_features = X.shape
+    fits = n_components <= min(n_samples, n_features)
+    if init in NNDSVD and not fits:
+        raise ValueError(
+            f"init = '{init}' can only be used when n_components <= min(n_samples, n_features). "
+            f"Got n_components={n_components} and X of shape {X.shape}; init='random' has no "
+            "such limit."
+        )
+    rng = check_random_state(random_state)
+    mean = float(X.sum(dtype=np.float64)) / (n_samples * n_features)
+    if init == "random" or not fits:
+        return random_start(X.shape, n_components, mean, rng, X.dtype)
+    Wt, H = _nndsvd(X, n_components, rng)
+    if init == "nndsvda":
+        Wt, H = (np.where(F == 0, mean, F) for F in (Wt, H))
+    elif init == "nndsvdar":
+        Wt, H = (
+            np.where(F == 0, np.abs(mean * rng.standard_normal(F.shape)) / 100, F)
+            for F in (Wt, H)
+        )
+    elif avoid_zeros:
+        fill = 0.01 * np.sqrt(mean / n_components)
+        Wt, H = (np.maximum(F, fill) for F in (Wt, H))
+    return tuple(np.ascontiguousarray(F, dtype=X.dtype) for F in (Wt, H))
+
+
+def random_start(shape, n_components, mean, rng, dtype):
+    """|N(0, 1)| √(mean / n_components): the product has the mean of X, up to 2 / π."""
+    scale = np.sqrt(mean / n_components)
+    # H first and W in sample-major order, as scikit-learn draws them.
+    H = scale * rng.standard_normal(size=(n_components, shape[1]))
+    W = scale * rng.standard_normal(size=(shape[0], n_components))
+    return tuple(np.ascontiguousarray(np.abs(F), dtype=dtype) for F in (W.T, H))
+
+
+def _nndsvd(X, n_components, rng):
+    """For each singular triplet, the larger of its positive and its negative part."""
+    U, S, Vt = _leading_triplets(X, n_components, rng)
+    Wt, H = np.zeros_like(U.T), np.zeros_like(Vt)
+    Wt[0], H[0] = np.sqrt(S[0]) * np.abs(U[:, 0]), np.sqrt(S[0]) * np.abs(Vt[0])
+    for t in range(1, n_components):
+        u, v = U[:, t], Vt[t]
+        parts = [(np.maximum(s * u, 0), np.maximum(s * v, 0)) for s in (1, -1)]
+        sizes = [(np.linalg.norm(a), np.linalg.norm(b)) for a, b in parts]
+        best = int(sizes[1][0] * sizes[1][1] >= sizes[0][0] * sizes[0][1])
+        (a, b), (a_size, b_size) = parts[best], sizes[best]
+        if a_size * b_size > 0:
+            root = np.sqrt(S[t] * a_size * b_size)
+            Wt[t], H[t] = root * a / a_size, root * b / b_size
+    # What rounding leaves is not worth a nonzero.
+    Wt[Wt < 1e-6 * Wt.max(initial=0)] = 0
+    H[H < 1e-6 * H.max(initial=0)] = 0
+    return Wt, H
+
+
+# An eigendecomposition of the smaller Gram matrix is exact, and quicker than the sketch up to
+# about this many rows or columns.
+_SMALL_SIDE = 300
+
+
+def _leading_triplets(X, n_components, rng):
+    if not sparse.issparse(X) and min(X.shape) <= _SMALL_SIDE:
+        transposed = X.shape[0] < X.shape[1]
+        A = X.T if transposed else X
+        values, vectors = linalg.eigh((A.T @ A).astype(np.float64))
+        V = vectors[:, ::-1][:, :n_components].astype(X.dtype)
+        S = np.sqrt(np.maximum(values[::-1][:n_components], 0))
+        U = np.divide(A @ V, S, out=np.zeros((len(A), n_components), X.dtype), where=S > 0)
+        U, V = (V, U) if transposed else (U, V)
+        return U, S, V.T
+    # A start needs no more accuracy than a few passes over X give.
+    matrix = sparse.csr_matrix(X) if sparse.issparse(X) else X
+    return randomized_svd(matrix, n_components, n_iter=2, random_state=rng)

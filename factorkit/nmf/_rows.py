@@ -1,0 +1,188 @@
+"""Rows of X with their weights, a block at a time, for solvers that treat each row by itself.
+
+A missing entry is an entry of weight zero. Nothing of X's size is ever copied: NaN and weights
+are resolved in blocks, and the rows of the transpose are made in blocks too.
+"""
+
+import numpy as np
+from scipy import sparse
+
+from ..utils._threads import blocks_of
+
+
+class DenseRows:
+    """A dense X; missing entries are NaN.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+    entry_weight : ndarray of shape (n_samples, n_features), default=None
+    sample_weight : ndarray of shape (n_samples,), default=None
+    has_nan : bool, default=None
+    """
+
+    is_sparse = False
+
+    def __init__(self, X, entry_weight=None, sample_weight=None, *, has_nan=None, on_columns=False):
+        self.X, self.entry_weight, self.row_weight = X, entry_weight, sample_weight
+        self.shape, self.dtype = X.shape, X.dtype
+        self._on_columns = on_columns
+        if has_nan is None:
+            has_nan = any(np.isnan(X[s:e]).any() for s, e in blocks_of(*X.shape))
+        self.has_nan = has_nan
+
+    @property
+    def is_complete(self):
+        return not self.has_nan and self.entry_weight is None and self.row_weight is None
+
+    @property
+    def T(self):
+        return DenseRows(
+            self.X.T,
+            None if self.entry_weight is None else self.entry_weight.T,
+            self.row_weight,
+            has_nan=self.has_nan,
+            on_columns=not self._on_columns,
+        )
+
+    def take(self, rows):
+        weight = self.row_weight
+        return DenseRows(
+            np.ascontiguousarray(self.X[rows]),
+            None if self.entry_weight is None else self.entry_weight[rows],
+            weight if weight is None or self._on_columns else weight[rows],
+            has_nan=self.has_nan,
+            on_columns=self._on_columns,
+        )
+
+    @property
+    def largest_weight(self):
+        """An upper bound of the weights."""
+        bound = 1.0 if self.entry_weight is None else float(self.entry_weight.max())
+        return bound * (1.0 if self.row_weight is None else float(self.row_weight.max()))
+
+    def mean_weight(self):
+        """Mean over all entries, a missing one counting zero."""
+        total = sum(
+            float(self.block(*ends, always_weights=True)[1].sum(dtype=np.float64))
+            for ends in self.blocks(0)
+        )
+        return total / max(self.shape[0] * self.shape[1], 1)
+
+    def raw_block(self, start, stop):
+        """Contiguous rows of X, NaN kept, and their weights ((0, 0) where all are the same)."""
+        X = np.ascontiguousarray(self.X[start:stop])
+        if self.entry_weight is None and self.row_weight is None:
+            return X, np.empty((0, 0), dtype=X.dtype)
+        return X, self._weights(start, stop)
+
+    def _weights(self, start, stop):
+        V = np.ones((stop - start, self.shape[1]), dtype=self.dtype)
+        if self.entry_weight is not None:
+            V *= self.entry_weight[start:stop]
+        if self.row_weight is not None:
+            V *= self.row_weight if self._on_columns else self.row_weight[start:stop, None]
+        return V
+
+    def block(self, start, stop, always_weights=False):
+        """Rows as (V ∘ X, V): contiguous, without NaN; V is None where all weights are 1."""
+        X = np.ascontiguousarray(self.X[start:stop])
+        if self.is_complete and not always_weights:
+            return X, None
+        V = self._weights(start, stop)
+        if self.has_nan:
+            hole = np.isnan(X)
+            V[hole] = 0
+            X = np.where(hole, 0, X)
+        return X * V, V
+
+    def dense_blocks(self):
+        return self.blocks(0)
+
+    def blocks(self, work_per_row):
+        # A block is at most four megabytes of X, so that its temporaries stay in the cache.
+        most = max(4_000_000 // (8 * max(self.shape[1], 1)), 16)
+        return blocks_of(
+            self.shape[0],
+            max(work_per_row, 2e7 / most),
+            target=2e7,
+            multiple=8,
+            smallest=8,
+        )
+
+    def sums(self, function):
+        """Sum over all entries of ``function(x, v)``, elementwise, in float64."""
+        total = 0.0
+        for start, stop in self.blocks(0):
+            xv, v = self.block(start, stop)
+            x = xv if v is None else np.divide(xv, v, out=np.zeros_like(xv), where=v > 0)
+            total += float(np.sum(function(x, 1.0 if v is None else v), dtype=np.float64))
+        return total
+
+
+class CsrRows:
+    """A CSR X. With `only_stored`, unstored entries are missing; else they are zeros.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_samples, n_features)
+    weight : ndarray of shape (nnz,), default=None
+        Weights of the stored entries.
+    only_stored : bool, default=False
+    """
+
+    is_sparse = True
+
+    def __init__(self, X, weight=None, *, only_stored=False, transpose=None):
+        if weight is not None and not only_stored:
+            raise ValueError("weights need only_stored=True")
+        self.X, self.weight, self.only_stored = X, weight, only_stored
+        self.shape, self.dtype = X.shape, X.dtype
+        self._transpose = transpose
+
+    @property
+    def is_complete(self):
+        return not self.only_stored
+
+    @property
+    def T(self):
+        if self._transpose is None:
+            if self.weight is None:
+                Xt, weight = sparse.csr_array(self.X.T), None
+            else:
+                # Transposing the positions says where each weight goes.
+                places = np.arange(self.X.nnz)
+                order = sparse.csr_array(
+                    sparse.csr_array((places, self.X.indices, self.X.indptr), self.shape).T
+                )
+                Xt = sparse.csr_array(
+                    (self.X.data[order.data], order.indices, order.indptr), self.shape[::-1]
+                )
+                weight = self.weight[order.data]
+            self._transpose = CsrRows(
+                Xt, weight, only_stored=self.only_stored, transpose=self
+            )
+        return self._transpose
+
+    def take(self, rows):
+        weight = None
+        if self.weight is not None:
+            lengths = np.diff(self.X.indptr)
+            chosen = np.zeros(self.shape[0], dtype=bool)
+            chosen[rows] = True
+            weight = self.weight[np.repeat(chosen, lengths)]
+        return CsrRows(self.X[rows], weight, only_stored=self.only_stored)
+
+    def dense_blocks(self):
+        """Blocks that may be made dense."""
+        most = max(4_000_000 // (8 * max(self.shape[1], 1)), 16)
+        return blocks_of(self.shape[0], 1, target=most, multiple=8, smallest=8)
+
+    def blocks(self, work_per_entry):
+        per_row = self.X.nnz / max(self.shape[0], 1) + 1
+        return blocks_of(self.shape[0], per_row * work_per_entry, target=1e7, smallest=16)
+
+    def sums(self, function):
+        """Sum over the stored entries of ``function(x, v)``, in float64."""
+        weight = 1.0 if self.weight is None else self.weight
+        return float(np.sum(function(self.X.data, weight), dtype=np.float64))

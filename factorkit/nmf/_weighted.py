@@ -1,0 +1,238 @@
+"""NMF with the Frobenius loss on weighted or incomplete data.
+
+    min_{W, H >= 0}  ½ Σ_ij V_ij (x_ij − (W H)_ij)² + penalties
+
+V_ij = 0 where x_ij is missing. A row's least-squares problem has a Gram matrix of its own,
+Σ_j V_ij h_j h_j^T. For a dense X all of them are one matrix product of V with the products of
+pairs of components, at BLAS's speed; for a sparse one they are summed entry by entry.
+"""
+
+import numpy as np
+
+from ..utils._linalg import gram, row_grams, squared_norm
+from ..utils._nnls import coordinate_sweeps, solve_nnls_rows
+from ..utils._threads import blocks_of
+from ._alternate import alternate
+from ._weighted_kernels import csr_grams, fill_block, sweep_rows, weighted_error
+
+
+class WeightedProblem:
+    """Half steps, exact solves and objective for one X, given as DenseRows or CsrRows.
+
+    An iteration costs 2 nnz n_components (n_components + 3) operations, nnz counting the entries
+    of a dense X or the observed ones of a sparse X, and up to 20 sweeps of
+    2 (n_samples + n_features) n_components².
+    """
+
+    coarse_options = {"max_iter": 30, "min_decrease": 1e-3}
+
+    def __init__(self, rows, penalty, workers, half_squared_norm=None):
+        self.rows, self.penalty, self.workers = rows, penalty, workers
+        if half_squared_norm is None:
+            half_squared_norm = 0.5 * rows.sums(lambda x, v: v * np.square(x, dtype=np.float64))
+        self.half_squared_norm = half_squared_norm
+        self._transposed = None
+
+    @property
+    def data(self):
+        return self.rows
+
+    def transposed(self):
+        if self._transposed is None:
+            self._transposed = WeightedProblem(
+                self.rows.T, self.penalty.transposed, self.workers, self.half_squared_norm
+            )
+            self._transposed._transposed = self
+        return self._transposed
+
+    def part(self, chosen):
+        ratio = len(chosen) / self.rows.shape[0]
+        return WeightedProblem(
+            self.rows.take(chosen), self.penalty.with_samples(ratio), self.workers
+        )
+
+    def alternate(self, Wt, H, **options):
+        return alternate(
+            self.step_H, self.step_W, Wt, H, rescale=self.penalty.best_scale, **options
+        )
+
+    def step_H(self, Wt, H, safe=False):
+        H, residual, _ = self.transposed().step_W(Wt, H, safe)
+        return H, residual
+
+    def step_W(self, H, Wt, safe=False, max_sweeps=20, inner_tol=0.01):
+        new = Wt.copy()
+        # The first iteration's start may be far from X in size: it needs more sweeps.
+        moved, value = self._sweep(new, H, 50 if safe is None else max_sweeps, inner_tol)
+        norm = np.sqrt(squared_norm(new))
+        objective = value + self.half_squared_norm + self.penalty.value(new, H)
+        return new, np.sqrt(moved) / norm if norm else 0.0, objective
+
+    def fill_W(self, H, Wt):
+        """W for all samples after H came from a part of them."""
+        return self.step_W(H, Wt, max_sweeps=200, inner_tol=1e-4)
+
+    def loss(self, Wt, H):
+        return max(self.objective(Wt, H) - self.penalty.value(Wt, H), 0.0)
+
+    def objective(self, Wt, H):
+        _, value = self._sweep(Wt.copy(), H, 0, 0.0)
+        return value + self.half_squared_norm + self.penalty.value(Wt, H)
+
+    def solve_W(self, H):
+        """The exact W for this H, of shape (n_samples, n_components), float64."""
+        H = np.ascontiguousarray(H, dtype=np.float64)
+        W = np.empty((self.rows.shape[0], len(H)))
+        ridge = self.penalty.l2_W * np.eye(len(H))
+
+        def solve(start, stop, Q, A):
+            guess = np.zeros_like(A)
+            sweep_rows(Q, A, guess, 0, self.penalty.l1_W, self.penalty.l2_W, 8, 0.0)
+            W[start:stop] = solve_nnls_rows(guess, A - self.penalty.l1_W, Q + ridge)
+
+        self._map_blocks(H, solve)
+        return W
+
+    def kkt_residual(self, Wt, H):
+        """Largest over both factors of ‖min(F, gradient / curvature)‖ / ‖F‖."""
+        return max(self._residual(Wt, H), self.transposed()._residual(H, Wt))
+
+    def _residual(self, Wt, H):
+        step = np.zeros(Wt.shape)
+        F = Wt.astype(np.float64)
+        ridge = self.penalty.l2_W * np.eye(len(H))
+
+        def measure(start, stop, Q, A):
+            Q = Q + ridge
+            curvature = np.einsum("itt->ti", Q)
+            f = F[:, start:stop]
+            gradient = np.einsum("itu,ui->ti", Q, f) - A + self.penalty.l1_W
+            alive = curvature > 0
+            newton = np.divide(gradient, curvature, out=np.zeros_like(f), where=alive)
+            step[:, start:stop] = np.minimum(f, newton)
+
+        self._map_blocks(np.ascontiguousarray(H, dtype=np.float64), measure)
+        norm = np.linalg.norm(F)
+        return float(np.linalg.norm(step) / norm) if norm else float(np.any(step))
+
+    def _sweep(self, Wt, H, max_sweeps, inner_tol):
+        """Sweep all rows in place: (squared change of the first sweep, Σ ½ w G w − a·w)."""
+        l1, l2 = Wt.dtype.type(self.penalty.l1_W), Wt.dtype.type(self.penalty.l2_W)
+
+        def sweep(start, stop, Q, A):
+            return sweep_rows(Q, A, Wt, start, l1, l2, max_sweeps, inner_tol)
+
+        sums = self._map_blocks(np.ascontiguousarray(H), sweep)
+        return sum(s[0] for s in sums), sum(s[1] for s in sums)
+
+    def _map_blocks(self, H, function):
+        """``function(start, stop, Q, A)`` with the rows' Gram matrices and linear terms."""
+        rows, k = self.rows, len(H)
+        if rows.is_sparse:
+            X = rows.X
+            values = X.data.astype(H.dtype, copy=False)
+            weight = np.ones(1) if rows.weight is None else rows.weight
+            weight = weight.astype(H.dtype, copy=False)
+            Ht = np.ascontiguousarray(H.T)
+
+            def block(start, stop):
+                grams = csr_grams(X.indptr, X.indices, values, weight, Ht, start, stop)
+                return function(start, stop, *grams)
+
+        else:
+
+            def block(start, stop):
+                xv, v = rows.block(start, stop, always_weights=True)
+                xv, v = xv.astype(H.dtype, copy=False), v.astype(H.dtype, copy=False)
+                return function(start, stop, row_grams(v, H), H @ xv.T)
+
+        entries = rows.X.nnz if rows.is_sparse else rows.shape[0] * rows.shape[1]
+        per_row = 2.0 * k * (k + 3) * (entries / max(rows.shape[0], 1) + 1)
+        # The Gram matrices of a block fit in the cache.
+        most = max(4_000_000 // (8 * k * k), 16)
+        blocks = blocks_of(
+            rows.shape[0], max(per_row, 2e7 / most), target=2e7, multiple=8, smallest=8
+        )
+        return self.workers.map(block, blocks)
+
+
+class FilledProblem(WeightedProblem):
+    """The same problem for a dense X with few holes, by majorization.
+
+    With Y the model at the start of a half step and V at most v, the entries
+    Y + (V / v)(X − Y) are complete, have the same gradient there, and lie above the loss
+    elsewhere: so a half step on them, with one Gram matrix for all rows, never raises it. It costs
+    4 n_samples n_features n_components operations instead of n_components times that, and
+    converges as fast as the average of V / v is large.
+    """
+
+    def __init__(self, rows, penalty, workers, half_squared_norm=0.0):
+        super().__init__(rows, penalty, workers, half_squared_norm)
+        self._largest = rows.largest_weight
+
+    def part(self, chosen):
+        ratio = len(chosen) / self.rows.shape[0]
+        return FilledProblem(
+            self.rows.take(chosen), self.penalty.with_samples(ratio), self.workers
+        )
+
+    def transposed(self):
+        return FilledProblem(self.rows.T, self.penalty.transposed, self.workers)
+
+    def step_H(self, Wt, H, safe=False, **accuracy):
+        A = np.zeros_like(H)
+        for part in self._map_filled(Wt, H, lambda s, e, X: Wt[:, s:e] @ X):
+            A += part
+        p = self.penalty
+        return self._half_step(A, Wt, H, p.l1_H, p.l2_H, safe, **accuracy)
+
+    def step_W(self, H, Wt, safe=False, **accuracy):
+        A = np.empty_like(Wt)
+
+        def multiply(start, stop, X):
+            A[:, start:stop] = H @ X.T
+
+        self._map_filled(Wt, H, multiply)
+        p = self.penalty
+        new, residual = self._half_step(A, H, Wt, p.l1_W, p.l2_W, safe, **accuracy)
+        return new, residual, self.objective(new, H)
+
+    def objective(self, Wt, H):
+        def error(start, stop, X, Y, V):
+            return weighted_error(X, Y, V)
+
+        total = sum(self._map_model(Wt, H, error))
+        return 0.5 * total + self.penalty.value(Wt, H)
+
+    def fill_W(self, H, Wt):
+        for _ in range(4):
+            Wt, residual, objective = self.step_W(H, Wt, max_sweeps=100, inner_tol=1e-3)
+        return Wt, residual, objective
+
+    def _half_step(self, A, other, F, l1, l2, safe, max_sweeps=20, inner_tol=0.01):
+        G = self._largest * gram(other) + l2 * np.eye(len(F))
+        A *= F.dtype.type(self._largest)
+        A -= F.dtype.type(l1)
+        new = F.copy()
+        step = coordinate_sweeps(
+            new, A, G, self.workers, max_sweeps=max_sweeps, inner_tol=inner_tol
+        )
+        norm = np.sqrt(squared_norm(new))
+        return new, step / norm if norm else 0.0
+
+    def _map_filled(self, Wt, H, function):
+        def filled(start, stop, X, Y, V):
+            fill_block(X, Y, V, Y.dtype.type(self._largest))
+            return function(start, stop, Y)
+
+        return self._map_model(Wt, H, filled)
+
+    def _map_model(self, Wt, H, function):
+        """``function(start, stop, X, Y, V)`` for blocks of rows of X and the model there."""
+
+        def block(start, stop):
+            X, V = self.rows.raw_block(start, stop)
+            return function(start, stop, X, Wt[:, start:stop].T @ H, V)
+
+        work = 4.0 * len(H) * self.rows.shape[1]
+        return self.workers.map(block, self.rows.blocks(work))

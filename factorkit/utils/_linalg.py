@@ -1,0 +1,48 @@
+"""Small pieces of linear algebra that several families share."""
+
+import numpy as np
+
+from ._jit import kernel
+
+
+@kernel(reduces=True)
+def _inner(a, b):
+    total = 0.0
+    for i in range(a.size):
+        total += np.float64(a[i]) * np.float64(b[i])
+    return total
+
+
+def inner(A, B):
+    """Inner product of two arrays, summed in float64 whatever their dtype."""
+    if A.dtype == B.dtype == np.float64:
+        return float(np.vdot(A, B))
+    return float(_inner(np.ascontiguousarray(A).ravel(), np.ascontiguousarray(B).ravel()))
+
+
+def squared_norm(A):
+    """Sum of squares, in float64."""
+    return inner(A, A)
+
+
+def gram(H):
+    """``H @ H.T`` in float64.
+
+    float32 loses the small differences that the fit of good factorizations lives on.
+    """
+    H = H.astype(np.float64, copy=False)
+    return H @ H.T
+
+
+def row_grams(V, H):
+    """Σ_j V_ij h_j h_j^T for each row i of V, of shape (n_rows, n_components, n_components).
+
+    One product of V with all pairs of components: at BLAS's speed, a component at a time to save
+    memory.
+    """
+    k = len(H)
+    Q = np.empty((len(V), k, k), dtype=H.dtype)
+    for t in range(k):
+        Q[:, t, t:] = V @ (H[t] * H[t:]).T
+        Q[:, t + 1 :, t] = Q[:, t, t + 1 :]
+    return Q

@@ -1,0 +1,126 @@
+"""Many small nonnegative least-squares problems that share one Gram matrix.
+
+Every row of a factor solves
+
+    min_{w >= 0}  1/2 w G w^T - a . w,        G = H H^T (+ l2 I),  a = x H^T (- l1)
+
+which NMF, unmixing, nonnegative tensors and binary factorization have in common. Two solvers:
+`coordinate_sweeps`, approximate and made for the inner loop of an alternating method, and
+`solve_nnls`, exact.
+"""
+
+import numpy as np
+
+from ._nnls_kernels import CHUNK_BYTES, pivot_rows, sweep_columns
+from ._threads import blocks_of
+
+
+def coordinate_sweeps(W, A, G, workers, *, max_sweeps=20, inner_tol=0.01):
+    """Cyclic coordinate descent, in place, on component-major factors.
+
+    Blocks of samples stay in the first-level cache for all of their sweeps; a block stops when
+    a sweep lowers its objective by less than `inner_tol` times what the first one did.
+
+    Parameters
+    ----------
+    W : ndarray of shape (n_components, n_samples), C-contiguous
+        Start; overwritten by the result.
+    A : ndarray of shape (n_components, n_samples), C-contiguous, of the dtype of `W`
+        Linear term.
+    G : ndarray of shape (n_components, n_components)
+        Gram matrix; a component with a zero on the diagonal is left as it is.
+    workers : Workers
+    max_sweeps : int, default=20
+    inner_tol : float, default=0.01
+
+    Returns
+    -------
+    first_step : float
+        Euclidean norm of what the first sweep changed: zero only where `W` was optimal.
+
+    Notes
+    -----
+    A sweep costs 2 n_components² operations a sample. The objective never rises.
+
+    References
+    ----------
+    N. Gillis and F. Glineur, "Accelerated Multiplicative Updates and Hierarchical ALS
+    Algorithms for Nonnegative Matrix Factorization", Neural Computation 24, 2012.
+    """
+    n_components, n_samples = W.shape
+    G = np.ascontiguousarray(G, dtype=W.dtype)
+    blocks = blocks_of(
+        n_samples, 2.0 * n_components**2 * max_sweeps, multiple=CHUNK_BYTES // W.itemsize
+    )
+    squares = workers.map(
+        lambda start, stop: sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol), blocks
+    )
+    return float(np.sqrt(sum(squares)))
+
+
+def solve_nnls(A, G, workers):
+    """Exact solution of every row, by block principal pivoting, in float64.
+
+    Parameters
+    ----------
+    A : ndarray of shape (n_components, n_samples)
+        Linear term, component-major.
+    G : ndarray of shape (n_components, n_components)
+        Gram matrix.
+    workers : Workers
+
+    Returns
+    -------
+    W : ndarray of shape (n_samples, n_components), float64
+        The solution of a row depends on nothing but that row and `G`.
+
+    Notes
+    -----
+    A few coordinate sweeps from zero guess the support, pivoting corrects it: 1 to 2 Cholesky
+    factorizations of at most n_components² a row. The Gram matrix squares the condition number,
+    hence float64 whatever the data. Rows whose Gram submatrix is singular (duplicated
+    components) fall back to coordinate descent.
+
+    References
+    ----------
+    J. Kim and H. Park, "Fast Nonnegative Matrix Factorization: An Active-Set-like Method and
+    Comparisons", SIAM Journal on Scientific Computing 33, 2011.
+    """
+    A = np.ascontiguousarray(A, dtype=np.float64)
+    G = np.ascontiguousarray(G, dtype=np.float64)
+    n_components, n_samples = A.shape
+    W = np.empty((n_samples, n_components))
+
+    def solve_block(start, stop):
+        A_block = np.ascontiguousarray(A[:, start:stop])
+        guess = np.zeros_like(A_block)
+        # A fixed number of sweeps, so that no row's guess depends on its neighbours.
+        sweep_columns(guess, A_block, G, 0, stop - start, 8, 0.0)
+        W[start:stop] = solve_nnls_rows(guess, A_block, G[None])
+
+    workers.map(solve_block, blocks_of(n_samples, 30.0 * n_components**2 + n_components**3))
+    return W
+
+
+def solve_nnls_rows(guess, A, Q):
+    """Exact rows for one Gram matrix a row, or a shared one.
+
+    Parameters
+    ----------
+    guess : ndarray of shape (n_components, n_rows)
+        Its support is where pivoting starts.
+    A : ndarray of shape (n_components, n_rows), float64
+    Q : ndarray of shape (n_rows or 1, n_components, n_components), float64
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_components)
+    """
+    rows = np.array(guess.T, order="C")  # a copy: pivoting overwrites it
+    solved = pivot_rows(rows, np.ascontiguousarray(A.T), Q, 5 * len(A) + 10)
+    for i in np.flatnonzero(~solved):  # singular, or too many rounds
+        w = np.zeros((len(A), 1))
+        a = np.ascontiguousarray(A[:, i : i + 1])
+        sweep_columns(w, a, Q[i if len(Q) > 1 else 0], 0, 1, 20_000, 1e-26)
+        rows[i] = w[:, 0]
+    return rows

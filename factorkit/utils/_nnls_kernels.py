@@ -1,0 +1,196 @@
+"""Compiled loops of `_nnls`: coordinate sweeps on cached blocks, and pivoting."""
+
+import numpy as np
+from numba.extending import intrinsic, overload
+
+from ._jit import kernel
+from ._vector_ir import VECTOR_BYTES, Vectors, constant
+
+# A block of samples is as wide as eight vector registers a component: then the running gradient
+# of a component never leaves the registers. Numba's own vectorizer spills it to memory and
+# reaches 40 to 60 % of the speed (measured with AVX-512 at 10 to 40 components).
+_N_VECTORS = 8
+CHUNK_BYTES = VECTOR_BYTES * _N_VECTORS
+
+
+def _update_component(w, a, G, t, inverse):
+    """One coordinate step for a block of samples; returns the sum of squared changes.
+
+    ``w`` and ``a`` are (n_components, chunk), ``G`` (n_components, n_components).
+    """
+    new = np.maximum(w[t] + (a[t] - G[t] @ w) * inverse, 0)
+    squares = np.sum((new - w[t]) ** 2)
+    w[t] = new
+    return squares
+
+
+@intrinsic
+def _update_component_simd(typingctx, w, a, G, t, inverse):
+    # The same arithmetic as `_update_component`, in vector instructions.
+    def codegen(context, builder, signature, args):
+        w_, a_, G_ = (
+            context.make_array(ty)(context, builder, arg)
+            for ty, arg in zip(signature.args[:3], args[:3], strict=True)
+        )
+        t_, inverse_ = args[3], args[4]
+        v = Vectors(builder, w.dtype)
+        width = constant(v.lanes * _N_VECTORS)
+        n_components = builder.extract_value(G_.shape, 0)
+        row = builder.mul(t_, width)
+        G_row = builder.mul(t_, n_components)
+
+        def subtract_component(r, gradient):
+            g = builder.load(builder.gep(G_.data, [builder.add(G_row, r)]))
+            minus_g = v.splat(builder.fneg(g))
+            values = v.pointers(w_.data, builder.mul(r, width), _N_VECTORS)
+            return [
+                v.fma(minus_g, v.load(p), s) for p, s in zip(values, gradient, strict=True)
+            ]
+
+        start = [v.load(p) for p in v.pointers(a_.data, row, _N_VECTORS)]
+        gradient = v.loop(constant(0), n_components, start, subtract_component)
+        scale, squares = v.splat(inverse_), v.zero
+        for pointer, value in zip(v.pointers(w_.data, row, _N_VECTORS), gradient, strict=True):
+            old = v.load(pointer)
+            new = v.positive_part(v.fma(scale, value, old))
+            v.store(new, pointer)
+            change = builder.fsub(new, old)
+            squares = v.fma(change, change, squares)
+        return v.sum(squares)
+
+    return w.dtype(w, a, G, t, inverse), codegen
+
+
+@overload(_update_component, inline="always")
+def _overload_update_component(w, a, G, t, inverse):
+    def update(w, a, G, t, inverse):
+        return _update_component_simd(w, a, G, t, inverse)
+
+    return update
+
+
+@kernel
+def sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol):
+    """Sweep columns ``start:stop`` of W; returns the squared change of the first sweep."""
+    n_components = W.shape[0]
+    chunk = CHUNK_BYTES // W.itemsize
+    w = np.zeros((n_components, chunk), W.dtype)
+    a = np.zeros((n_components, chunk), W.dtype)
+    inverse = np.zeros(n_components, W.dtype)
+    for t in range(n_components):
+        if G[t, t] > 0:
+            inverse[t] = 1 / G[t, t]
+    total = 0.0
+    for first in range(start, stop, chunk):
+        width = min(chunk, stop - first)
+        w[:, :width] = W[:, first : first + width]
+        a[:, :width] = A[:, first : first + width]
+        # Lanes beyond the end hold zeros with a zero gradient or less: they stay at zero.
+        w[:, width:] = 0
+        a[:, width:] = 0
+        first_decrease = 0.0
+        for sweep in range(max_sweeps):
+            decrease = 0.0
+            for t in range(n_components):
+                if inverse[t] > 0:
+                    squares = _update_component(w, a, G, t, inverse[t])
+                    decrease += G[t, t] * squares
+                    if sweep == 0:
+                        total += squares
+            if sweep == 0:
+                first_decrease = decrease
+            if decrease <= inner_tol * first_decrease:
+                break
+        W[:, first : first + width] = w[:, :width]
+    return total
+
+
+@kernel
+def pivot_rows(W, A, Q, max_rounds):
+    """Block principal pivoting; the support of a row of W is its first guess.
+
+    Q has one Gram matrix a row, or a single one that all rows share. Returns which rows were
+    solved; the others keep their guess.
+    """
+    n_samples, k = W.shape
+    solved = np.zeros(n_samples, np.bool_)
+    free = np.empty(k, np.bool_)
+    order = np.empty(k, np.intp)
+    L = np.empty((k, k))
+    z = np.empty(k)
+    violates = np.empty(k, np.bool_)
+    for i in range(n_samples):
+        G = Q[i if Q.shape[0] > 1 else 0]
+        largest = 0.0
+        for t in range(k):
+            largest = max(largest, abs(A[i, t]))
+            free[t] = W[i, t] > 0
+        eps = 1e-12 * largest
+        fewest, patience = k + 1, 3
+        for _ in range(max_rounds):
+            n_free = 0
+            for t in range(k):
+                if free[t]:
+                    order[n_free] = t
+                    n_free += 1
+            # Cholesky of the free block, with the forward substitution done on the way.
+            singular = False
+            for p in range(n_free):
+                t = order[p]
+                for q in range(p):
+                    s = G[t, order[q]]
+                    for u in range(q):
+                        s -= L[p, u] * L[q, u]
+                    L[p, q] = s / L[q, q]
+                s = G[t, t]
+                for u in range(p):
+                    s -= L[p, u] * L[p, u]
+                if s <= 1e-13 * G[t, t]:
+                    singular = True
+                    break
+                L[p, p] = np.sqrt(s)
+                s = A[i, t]
+                for u in range(p):
+                    s -= L[p, u] * z[u]
+                z[p] = s / L[p, p]
+            if singular:
+                break
+            for p in range(n_free - 1, -1, -1):
+                s = z[p]
+                for u in range(p + 1, n_free):
+                    s -= L[u, p] * z[u]
+                z[p] = s / L[p, p]
+            # Violators: negative solutions, and components that would lower the objective.
+            n_violators = 0
+            last = -1
+            p = 0
+            for t in range(k):
+                if free[t]:
+                    violates[t] = z[p] < 0
+                    p += 1
+                else:
+                    y = -A[i, t]
+                    for u in range(n_free):
+                        y += G[t, order[u]] * z[u]
+                    violates[t] = y < -eps and G[t, t] > 0
+                if violates[t]:
+                    n_violators += 1
+                    last = t
+            if n_violators == 0:
+                solved[i] = True
+                for t in range(k):
+                    W[i, t] = 0.0
+                for p in range(n_free):
+                    W[i, order[p]] = z[p]
+                break
+            if n_violators < fewest:
+                fewest, patience = n_violators, 3
+            elif patience > 0:
+                patience -= 1
+            else:  # swapping one index at a time makes the method finite
+                free[last] = not free[last]
+                continue
+            for t in range(k):
+                if violates[t]:
+                    free[t] = not free[t]
+    return solved

@@ -1,0 +1,101 @@
+"""Products of a CSR matrix with a dense factor."""
+
+import numpy as np
+from numba import types
+from numba.extending import intrinsic, overload
+
+from ._jit import kernel
+from ._vector_ir import INDEX, VECTOR_BYTES, Vectors, constant
+
+
+def _add_rows(values, columns, start, stop, F, first, row, n_vectors):
+    """Sum of ``values[p] * F[columns[p]]`` over a part of F's columns, into `row`."""
+    lanes = VECTOR_BYTES // F.itemsize
+    part = slice(first, first + lanes * n_vectors)
+    row[part] = values[start:stop] @ F[columns[start:stop], part]
+
+
+def _make_simd(n_vectors):
+    @intrinsic
+    def add_rows(typingctx, values, columns, start, stop, F, first, row):
+        def codegen(context, builder, signature, args):
+            types_ = signature.args
+            values_, columns_, F_, row_ = (
+                context.make_array(types_[i])(context, builder, args[i]) for i in (0, 1, 4, 6)
+            )
+            start_, stop_, first_ = args[2], args[3], args[5]
+            v = Vectors(builder, F.dtype)
+            width = builder.extract_value(F_.shape, 1)
+
+            def add_row(p, sums):
+                x = v.splat(builder.load(builder.gep(values_.data, [p])))
+                j = builder.load(builder.gep(columns_.data, [p]))
+                j = j if j.type == INDEX else builder.sext(j, INDEX)
+                offset = builder.add(builder.mul(j, width), first_)
+                pointers = v.pointers(F_.data, offset, n_vectors)
+                return [v.fma(x, v.load(q), s) for q, s in zip(pointers, sums, strict=True)]
+
+            sums = v.loop(start_, stop_, [v.zero] * n_vectors, add_row)
+            for pointer, value in zip(
+                v.pointers(row_.data, first_, n_vectors), sums, strict=True
+            ):
+                v.store(value, pointer)
+            return context.get_dummy_value()
+
+        return types.void(values, columns, start, stop, F, first, row), codegen
+
+    return add_rows
+
+
+_add_1, _add_2, _add_4, _add_8 = (_make_simd(n) for n in (1, 2, 4, 8))
+
+
+@overload(_add_rows, inline="always")
+def _overload_add_rows(values, columns, start, stop, F, first, row, n_vectors):
+    def add(values, columns, start, stop, F, first, row, n_vectors):
+        if n_vectors == 8:
+            _add_8(values, columns, start, stop, F, first, row)
+        elif n_vectors == 4:
+            _add_4(values, columns, start, stop, F, first, row)
+        elif n_vectors == 2:
+            _add_2(values, columns, start, stop, F, first, row)
+        else:
+            _add_1(values, columns, start, stop, F, first, row)
+
+    return add
+
+
+@kernel
+def csr_products(indptr, columns, values, F, out, first_row, last_row):
+    """Rows ``first_row:last_row`` of X times F, into the columns of `out`.
+
+    F has shape (n_features, padded number of components), padded with zeros to whole vectors;
+    `out` (n_components, n_samples). The sums of a row stay in registers; SciPy's loop stores
+    them after each entry.
+    """
+    n_components = out.shape[0]
+    lanes = VECTOR_BYTES // F.itemsize
+    row = np.zeros(F.shape[1], F.dtype)
+    for i in range(first_row, last_row):
+        start, stop = np.int64(indptr[i]), np.int64(indptr[i + 1])
+        if start == stop:
+            out[:, i] = 0
+            continue
+        first = 0
+        left = F.shape[1] // lanes
+        while left > 0:
+            n_vectors = 8 if left >= 8 else 4 if left >= 4 else 2 if left >= 2 else 1
+            _add_rows(values, columns, start, stop, F, first, row, n_vectors)
+            first += n_vectors * lanes
+            left -= n_vectors
+        for t in range(n_components):
+            out[t, i] = row[t]
+
+
+def padded_rows(F):
+    """``F.T`` in C order, with zero columns up to a whole number of vectors."""
+    lanes = VECTOR_BYTES // F.itemsize
+    n_components, n_rows = F.shape
+    padded = np.zeros((n_rows, -(-n_components // lanes) * lanes), dtype=F.dtype)
+    padded[:, :n_components] = F.T
+    return padded

@@ -1,0 +1,105 @@
+"""Vector instructions for the few loops that Numba's own vectorizer does not do well.
+
+Pieces from which intrinsics are built; they work on any processor that LLVM knows. Compiled
+kernels that use them are cached by their own file's time stamp: after a change here, touch the
+files that import it.
+"""
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import types
+
+try:
+    _host = llvm.get_host_cpu_features()
+except RuntimeError:  # an operating system on which LLVM can't ask
+    _host = {}
+VECTOR_BYTES = 64 if _host.get("avx512f") else 32 if _host.get("avx") else 16
+
+INDEX = ir.IntType(64)
+_LANE = ir.IntType(32)
+# Lets a product and a sum become one fused multiply-add.
+_CONTRACT = ("contract",)
+
+
+def constant(value):
+    return ir.Constant(INDEX, value)
+
+
+class Vectors:
+    """Builds instructions on vectors of one floating-point type."""
+
+    def __init__(self, builder, dtype):
+        self.builder = builder
+        self.size = 8 if dtype == types.float64 else 4
+        self.lanes = VECTOR_BYTES // self.size
+        element = ir.DoubleType() if self.size == 8 else ir.FloatType()
+        self.type = ir.VectorType(element, self.lanes)
+        self.zero = ir.Constant(self.type, [0.0] * self.lanes)
+
+    def pointers(self, data, offset, count):
+        """Pointers to `count` consecutive vectors of an array, from an element offset."""
+        for v in range(count):
+            at = self.builder.add(offset, constant(v * self.lanes))
+            yield self.builder.bitcast(
+                self.builder.gep(data, [at]), self.type.as_pointer()
+            )
+
+    def load(self, pointer):
+        return self.builder.load(pointer, align=self.size)
+
+    def store(self, vector, pointer):
+        self.builder.store(vector, pointer, align=self.size)
+
+    def splat(self, scalar):
+        undefined = ir.Constant(self.type, ir.Undefined)
+        first = self.builder.insert_element(undefined, scalar, ir.Constant(_LANE, 0))
+        mask = ir.Constant(ir.VectorType(_LANE, self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(first, undefined, mask)
+
+    def fma(self, x, y, z):
+        """``x * y + z``."""
+        product = self.builder.fmul(x, y, flags=_CONTRACT)
+        return self.builder.fadd(product, z, flags=_CONTRACT)
+
+    def positive_part(self, x):
+        return self.builder.select(self.builder.fcmp_ordered(">", x, self.zero), x, self.zero)
+
+    def sum(self, vector):
+        """Sum over the lanes, as a scalar."""
+        lanes = self.lanes
+        while lanes > 1:
+            half = lanes // 2
+            mask = ir.VectorType(_LANE, half)
+            low = ir.Constant(mask, list(range(half)))
+            high = ir.Constant(mask, list(range(half, lanes)))
+            vector = self.builder.fadd(
+                self.builder.shuffle_vector(vector, vector, low),
+                self.builder.shuffle_vector(vector, vector, high),
+            )
+            lanes = half
+        return self.builder.extract_element(vector, ir.Constant(_LANE, 0))
+
+    def loop(self, start, stop, carried, body):
+        """A counting loop, with at least one turn, that carries vectors in registers.
+
+        ``body(counter, values)`` returns the new values; the last ones are returned, with the
+        builder placed after the loop.
+        """
+        builder = self.builder
+        entry = builder.block
+        block = builder.append_basic_block("loop")
+        after = builder.append_basic_block("after")
+        builder.branch(block)
+        builder.position_at_end(block)
+        counter = builder.phi(INDEX)
+        values = [builder.phi(self.type) for _ in carried]
+        results = body(counter, values)
+        following = builder.add(counter, constant(1))
+        counter.add_incoming(start, entry)
+        counter.add_incoming(following, block)
+        for phi, first, result in zip(values, carried, results, strict=True):
+            phi.add_incoming(first, entry)
+            phi.add_incoming(result, block)
+        builder.cbranch(builder.icmp_signed("<", following, stop), block, after)
+        builder.position_at_end(after)
+        return results
