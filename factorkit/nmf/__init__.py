@@ -2,5 +2,6 @@
 
 from ._estimators import NMF
 from ._functions import non_negative_factorization
+from ._graph import GraphNMF
 
-__all__ = ["NMF", "non_negative_factorization"]
+__all__ = ["GraphNMF", "NMF", "non_negative_factorization"]

@@ -10,8 +10,18 @@ _WEIGHT, _GROWTH, _BOUND_GROWTH, _SHRINK = 0.5, 1.05, 1.01, 1.5
 
 
 def alternate(
-    step_H, step_W, Wt, H, *, tol, max_iter, rescale=None, monitor=None, min_decrease=0.0,
-    keep=0.0, extrapolated=True,
+    step_H,
+    step_W,
+    Wt,
+    H,
+    *,
+    tol,
+    max_iter,
+    rescale=None,
+    monitor=None,
+    min_decrease=0.0,
+    keep=0.0,
+    extrapolated=True,
 ):
     """Alternate two half steps with extrapolation and restarts.
 

@@ -98,9 +98,9 @@ class NMFBase(MatrixFactorization):
             )
         if beta_of(self.beta_loss) > 0:
             return
-        has_zeros = X.nnz < np.prod(X.shape) and self.missing == "nan" if (
-            sparse.issparse(X)
-        ) else False
+        has_zeros = (
+            X.nnz < np.prod(X.shape) and self.missing == "nan" if (sparse.issparse(X)) else False
+        )
         if has_zeros or np.any((X.data if sparse.issparse(X) else X) == 0):
             raise ValueError(
                 "When beta_loss <= 0 and X contains zeros, the solver may diverge. Please add "

@@ -31,9 +31,7 @@ def coarse_start(problem, Wt, H):
     if n_samples < n_features:
         H, Wt = coarse_start(problem.transposed(), H, Wt)
         return Wt, H
-    n_rows = max(
-        n_samples // _PART, _ROWS_PER_FEATURE * n_features, _ROWS_PER_COMPONENT * len(H)
-    )
+    n_rows = max(n_samples // _PART, _ROWS_PER_FEATURE * n_features, _ROWS_PER_COMPONENT * len(H))
     if n_rows > n_samples // 3:
         return Wt, H
     rows = np.sort(np.random.default_rng(0).permutation(n_samples)[:n_rows])

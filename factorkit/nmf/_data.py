@@ -7,7 +7,6 @@ from ..utils._linalg import gram, inner, squared_norm
 from ..utils._sparse_kernels import csr_products, padded_rows
 from ..utils._threads import blocks_of
 
-
 # Columns a block from which BLAS runs at full speed.
 _WIDE = 1024
 
@@ -109,9 +108,10 @@ class SparseData:
     def squared_error(self, Wt, H, workers):
         """‖X − W H‖², expanded: W H is dense."""
         A = self.times_features(H.astype(np.float64), workers)
-        return max(self.squared_norm() - 2 * inner(A, Wt.astype(np.float64)) + inner(
-            gram(Wt), gram(H)
-        ), 0.0)
+        return max(
+            self.squared_norm() - 2 * inner(A, Wt.astype(np.float64)) + inner(gram(Wt), gram(H)),
+            0.0,
+        )
 
     def times_samples(self, Wt, workers):
         return self._multiply(self.Xt, Wt, workers)
@@ -127,9 +127,7 @@ class SparseData:
         out = np.empty((n_components, X.shape[0]), dtype=F.dtype)
         work = 2.0 * n_components * (X.nnz / max(X.shape[0], 1) + 1)
         workers.map(
-            lambda start, stop: csr_products(
-                X.indptr, X.indices, values, padded, out, start, stop
-            ),
+            lambda start, stop: csr_products(X.indptr, X.indices, values, padded, out, start, stop),
             blocks_of(X.shape[0], work),
         )
         return out

@@ -7,12 +7,13 @@ from scipy import sparse
 from sklearn.utils import check_random_state
 
 from ..utils._convergence import warn_if_not_converged
+from ..utils._linalg import scale_rows
 from ..utils._sklearn import StrOptions, fit_method, iterate_with_callbacks
 from ..utils._threads import Workers
 from ..utils._validation import check_weights
 from ._base import NMFBase
 from ._init import NNDSVD, initialize, random_start
-from ._solvers import beta_of, factorize, make_problem, weigh_rows
+from ._solvers import beta_of, factorize, make_problem, row_scale
 
 
 class NMF(NMFBase):
@@ -226,9 +227,7 @@ class NMF(NMFBase):
             For negative or infinite data, data without an observed entry, zeros in X with
             ``beta_loss <= 0``, weights or starts that don't fit X.
         """
-        self.fit_transform(
-            X, W=W, H=H, sample_weight=sample_weight, entry_weight=entry_weight
-        )
+        self.fit_transform(X, W=W, H=H, sample_weight=sample_weight, entry_weight=entry_weight)
         return self
 
     @fit_method
@@ -251,9 +250,14 @@ class NMF(NMFBase):
         penalty = self._penalty(*X.shape)
         self._warn_if_one_sided(penalty)
         rng = check_random_state(self.random_state)
-        Wt, H = self._start(X, W, H, rng)
+        Wt, H = self._start(X, weight, W, H, rng)
+        scale = self._row_scale(weight, penalty)
         with Workers(self.n_jobs) as workers:
-            problem = self._problem(X, weight, penalty, workers, rng)
+            if scale is None:
+                problem = self._problem(X, weight, penalty, workers, rng)
+            else:
+                problem = self._problem(scale_rows(X, scale), None, penalty, workers, rng)
+                Wt = Wt * scale.astype(X.dtype)
             with iterate_with_callbacks(
                 self, self.max_iter, X_given, attributes=self._as_fitted
             ) as report:
@@ -267,17 +271,14 @@ class NMF(NMFBase):
                     monitor=_combine(monitor, report, self.verbose),
                 )
                 self._set_fitted(H, trace)
-                own_weight = weight if weight is not None and weight.ndim == 2 else None
-                W = self._solve_W(X, own_weight, H, workers)
-                if own_weight is weight:
-                    Wt = np.ascontiguousarray(W.T.astype(X.dtype, copy=False))
+                W, Wt = self._finish(X, weight, Wt, H, workers)
                 self.reconstruction_err_ = float(np.sqrt(2 * problem.loss(Wt, H)))
                 self.kkt_residual_ = problem.kkt_residual(Wt, H)
         if trace.stop != "callback":
             warn_if_not_converged(trace, self.max_iter, self.tol)
         return W.astype(X.dtype, copy=False)
 
-    def _start(self, X, W, H, rng):
+    def _start(self, X, weight, W, H, rng):
         if self.init == "custom":
             return self._check_start(X, W, H)
         if W is not None or H is not None:
@@ -302,13 +303,21 @@ class NMF(NMFBase):
         if complete is None:
             return random_start(X.shape, k, mean, rng, X.dtype)
         return initialize(
-            complete, k, self.init, rng, avoid_zeros=self.init is None and beta != 2
+            complete,
+            k,
+            self.init,
+            rng,
+            weight=weight if weight is not None and weight.ndim == 1 else None,
+            avoid_zeros=self.init is None and beta != 2,
         )
 
+    def _row_scale(self, weight, penalty):
+        """What carries weights of samples into X, where they can be."""
+        if weight is None or weight.ndim == 2 or penalty.on_W:
+            return None
+        return row_scale(weight, beta_of(self.beta_loss))
+
     def _problem(self, X, weight, penalty, workers, rng):
-        if weight is not None and weight.ndim == 1 and not penalty.on_W:
-            weighed = weigh_rows(X, weight, beta_of(self.beta_loss))
-            X, weight = (X, weight) if weighed is None else (weighed, None)
         return make_problem(
             X,
             weight,
@@ -326,6 +335,15 @@ class NMF(NMFBase):
                 f"{self.beta_loss!r}; it takes 'frobenius' (2) and 'kullback-leibler' (1)."
             )
         return {**super()._problem_options(), "multiplicative": self.solver == "mu"}
+
+    def _finish(self, X, weight, Wt, H, workers):
+        """(What `transform` returns for X; the W that the objective is to be given for)."""
+        by_entry = weight if weight is not None and weight.ndim == 2 else None
+        W = self._solve_W(X, by_entry, H, workers)
+        if by_entry is weight:
+            Wt = np.ascontiguousarray(W.T.astype(X.dtype, copy=False))
+        # With weights of samples the loop's W may hold their scale: `transform` knows none.
+        return W, Wt
 
     def _as_fitted(self, Wt, H):
         return {

@@ -5,10 +5,12 @@ from scipy import linalg, sparse
 from sklearn.utils import check_random_state
 from sklearn.utils.extmath import randomized_svd
 
+from ..utils._linalg import scale_rows
+
 NNDSVD = ("nndsvd", "nndsvda", "nndsvdar")
 
 
-def initialize(X, n_components, init, random_state, *, avoid_zeros=False):
+def initialize(X, n_components, init, random_state, *, weight=None, avoid_zeros=False):
     """Starting factors for X without missing entries.
 
     Parameters
@@ -18,6 +20,8 @@ def initialize(X, n_components, init, random_state, *, avoid_zeros=False):
     init : {None, "random", "nndsvd", "nndsvda", "nndsvdar"}
         None takes nndsvd where `n_components` is at most both sides of X, else random.
     random_state : int, RandomState or None
+    weight : ndarray of shape (n_samples,), default=None
+        Weights of the samples: what a start learns from X is as if they were repeated.
     avoid_zeros : bool, default=False
         For multiplicative updates, which can't leave zero: nndsvd's zeros become a hundredth of
         the mean entry.
@@ -42,16 +46,21 @@ def initialize(X, n_components, init, random_state, *, avoid_zeros=False):
             "such limit."
         )
     rng = check_random_state(random_state)
-    mean = float(X.sum(dtype=np.float64)) / (n_samples * n_features)
+    scaled, total = X, n_samples
+    if weight is not None:
+        scaled, total = scale_rows(X, np.sqrt(weight)), weight.sum(dtype=np.float64)
+    mean = float((X if weight is None else scale_rows(X, weight)).sum(dtype=np.float64))
+    mean /= total * n_features
     if init == "random" or not fits:
         return random_start(X.shape, n_components, mean, rng, X.dtype)
-    Wt, H = _nndsvd(X, n_components, rng)
+    Wt, H = _nndsvd(scaled, n_components, rng)
+    if weight is not None:
+        Wt = np.divide(Wt, np.sqrt(weight), out=np.zeros_like(Wt), where=weight > 0)
     if init == "nndsvda":
         Wt, H = (np.where(F == 0, mean, F) for F in (Wt, H))
     elif init == "nndsvdar":
         Wt, H = (
-            np.where(F == 0, np.abs(mean * rng.standard_normal(F.shape)) / 100, F)
-            for F in (Wt, H)
+            np.where(F == 0, np.abs(mean * rng.standard_normal(F.shape)) / 100, F) for F in (Wt, H)
         )
     elif avoid_zeros:
         fill = 0.01 * np.sqrt(mean / n_components)
@@ -84,7 +93,7 @@ def _nndsvd(X, n_components, rng):
             Wt[t], H[t] = root * a / a_size, root * b / b_size
     # What rounding leaves is not worth a nonzero.
     Wt[Wt < 1e-6 * Wt.max(initial=0)] = 0
-    H[H < 1e-6 * H.max(initial=0)] = 0
+    H[1e-6 * H.max(initial=0) > H] = 0
     return Wt, H
 
 
@@ -94,13 +103,15 @@ _SMALL_SIDE = 300
 
 
 def _leading_triplets(X, n_components, rng):
-    if not sparse.issparse(X) and min(X.shape) <= _SMALL_SIDE:
+    if min(X.shape) <= _SMALL_SIDE:
         transposed = X.shape[0] < X.shape[1]
         A = X.T if transposed else X
-        values, vectors = linalg.eigh((A.T @ A).astype(np.float64))
+        gram = A.T @ A
+        gram = gram.toarray() if sparse.issparse(gram) else gram
+        values, vectors = linalg.eigh(gram.astype(np.float64, copy=False))
         V = vectors[:, ::-1][:, :n_components].astype(X.dtype)
         S = np.sqrt(np.maximum(values[::-1][:n_components], 0))
-        U = np.divide(A @ V, S, out=np.zeros((len(A), n_components), X.dtype), where=S > 0)
+        U = np.divide(A @ V, S, out=np.zeros((A.shape[0], n_components), X.dtype), where=S > 0)
         U, V = (V, U) if transposed else (U, V)
         return U, S, V.T
     # A start needs no more accuracy than a few passes over X give.

@@ -121,9 +121,7 @@ class KullbackLeiblerProblem:
         def dense(X, base, start):
             part = slice(start, start + len(X))
             source = DenseRowsOfX(X, H, floor)
-            W, failed = newton_rows(
-                source, np.arange(len(X)), Wt[:, part].T, base.T, l1, l2
-            )
+            W, failed = newton_rows(source, np.arange(len(X)), Wt[:, part].T, base.T, l1, l2)
             Wt[:, part] = W.T
             return failed
 
@@ -261,14 +259,12 @@ class KullbackLeiblerProblem:
                 totals[start:stop] = X.sum(axis=1, dtype=np.float64)
                 bases[start:stop] = shared if V is None else V @ column
         flat = np.divide(totals, bases, out=np.zeros_like(totals), where=bases > 0)
-        return np.ascontiguousarray(np.broadcast_to(flat.astype(dtype), (len(H), len(flat))))
+        return np.repeat(flat.astype(dtype)[None], len(H), axis=0)
 
     def _best_scale(self, Wt, H):
         """The factor that gives W H the total of X."""
         if not self.rows.is_complete:
             return 1.0
-        total = float(
-            Wt.sum(axis=1, dtype=np.float64) @ H.sum(axis=1, dtype=np.float64)
-        )
+        total = float(Wt.sum(axis=1, dtype=np.float64) @ H.sum(axis=1, dtype=np.float64))
         x_total = self.rows.sums(lambda x, v: x)
         return x_total / total if total > 0 and x_total > 0 else 1.0

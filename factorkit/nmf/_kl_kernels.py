@@ -120,9 +120,7 @@ def _sum_x_log_y(x, y, n, mantissa, exponent):
 
 
 @kernel(reduces=True)
-def _solve_row(
-    x, B, n, w, base, l1, l2, floor, scale, y, safe, max_sweeps, mantissa, exponent
-):
+def _solve_row(x, B, n, w, base, l1, l2, floor, scale, y, safe, max_sweeps, mantissa, exponent):
     """Sweeps on one row; returns (first squared change, its part of the divergence)."""
     _model(B, n, w, floor, y)
     first = 0.0

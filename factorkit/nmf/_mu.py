@@ -1,6 +1,6 @@
 """NMF with any beta divergence, by multiplicative updates.
 
-    min_{W, H >= 0}  Σ_ij V_ij d_β(x_ij, y_ij) + penalties,    Y = W H
+min_{W, H >= 0}  Σ_ij V_ij d_β(x_ij, y_ij) + penalties,    Y = W H
 """
 
 import numpy as np
@@ -57,7 +57,12 @@ class MultiplicativeProblem:
 
     def alternate(self, Wt, H, **options):
         return alternate(
-            self.step_H, self.step_W, Wt, H, rescale=self.penalty.best_scale, extrapolated=False,
+            self.step_H,
+            self.step_W,
+            Wt,
+            H,
+            rescale=self.penalty.best_scale,
+            extrapolated=False,
             **options,
         )
 

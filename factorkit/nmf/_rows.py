@@ -159,9 +159,7 @@ class CsrRows:
                     (self.X.data[order.data], order.indices, order.indptr), self.shape[::-1]
                 )
                 weight = self.weight[order.data]
-            self._transpose = CsrRows(
-                Xt, weight, only_stored=self.only_stored, transpose=self
-            )
+            self._transpose = CsrRows(Xt, weight, only_stored=self.only_stored, transpose=self)
         return self._transpose
 
     def take(self, rows):

@@ -77,18 +77,13 @@ def make_rows(X, weight, missing):
     )
 
 
-def weigh_rows(X, weight, beta):
-    """X with rows scaled so that the plain loss becomes the weighted one.
+def row_scale(weight, beta):
+    """The scale of a row that turns the plain loss into the weighted one; None for β = 0.
 
-    Where W has no penalty, the scale of a row goes into W: v d(x, w H) = d(s x, s w H) with
-    s = v^(1/β). None where that does not hold (β = 0).
+    v d_β(x, w H) = d_β(s x, s w H) with s = v^(1/β): where W has no penalty, the scale of a row
+    simply goes into W.
     """
-    if beta == 0:
-        return None
-    scale = (weight ** (1 / beta)).astype(X.dtype)
-    return X * scale[:, None] if not sparse.issparse(X) else sparse.csr_array(
-        (X.data * np.repeat(scale, np.diff(X.indptr)), X.indices, X.indptr), shape=X.shape
-    )
+    return None if beta == 0 else weight ** (1 / beta)
 
 
 def factorize(problem, Wt, H, *, coarse, **options):

@@ -172,9 +172,7 @@ class FilledProblem(WeightedProblem):
 
     def part(self, chosen):
         ratio = len(chosen) / self.rows.shape[0]
-        return FilledProblem(
-            self.rows.take(chosen), self.penalty.with_samples(ratio), self.workers
-        )
+        return FilledProblem(self.rows.take(chosen), self.penalty.with_samples(ratio), self.workers)
 
     def transposed(self):
         return FilledProblem(self.rows.T, self.penalty.transposed, self.workers)

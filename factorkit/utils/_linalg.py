@@ -1,6 +1,7 @@
 """Small pieces of linear algebra that several families share."""
 
 import numpy as np
+from scipy import sparse
 
 from ._jit import kernel
 
@@ -46,3 +47,12 @@ def row_grams(V, H):
         Q[:, t, t:] = V @ (H[t] * H[t:]).T
         Q[:, t + 1 :, t] = Q[:, t, t + 1 :]
     return Q
+
+
+def scale_rows(X, scale):
+    """Rows of a dense or CSR matrix times numbers, in the dtype of X."""
+    scale = scale.astype(X.dtype, copy=False)
+    if not sparse.issparse(X):
+        return X * scale[:, None]
+    data = X.data * np.repeat(scale, np.diff(X.indptr))
+    return sparse.csr_array((data, X.indices, X.indptr), shape=X.shape)

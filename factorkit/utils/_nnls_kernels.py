@@ -43,9 +43,7 @@ def _update_component_simd(typingctx, w, a, G, t, inverse):
             g = builder.load(builder.gep(G_.data, [builder.add(G_row, r)]))
             minus_g = v.splat(builder.fneg(g))
             values = v.pointers(w_.data, builder.mul(r, width), _N_VECTORS)
-            return [
-                v.fma(minus_g, v.load(p), s) for p, s in zip(values, gradient, strict=True)
-            ]
+            return [v.fma(minus_g, v.load(p), s) for p, s in zip(values, gradient, strict=True)]
 
         start = [v.load(p) for p in v.pointers(a_.data, row, _N_VECTORS)]
         gradient = v.loop(constant(0), n_components, start, subtract_component)

@@ -5,7 +5,7 @@ from numba import types
 from numba.extending import intrinsic, overload
 
 from ._jit import kernel
-from ._vector_ir import INDEX, VECTOR_BYTES, Vectors, constant
+from ._vector_ir import INDEX, VECTOR_BYTES, Vectors
 
 
 def _add_rows(values, columns, start, stop, F, first, row, n_vectors):
@@ -36,9 +36,7 @@ def _make_simd(n_vectors):
                 return [v.fma(x, v.load(q), s) for q, s in zip(pointers, sums, strict=True)]
 
             sums = v.loop(start_, stop_, [v.zero] * n_vectors, add_row)
-            for pointer, value in zip(
-                v.pointers(row_.data, first_, n_vectors), sums, strict=True
-            ):
+            for pointer, value in zip(v.pointers(row_.data, first_, n_vectors), sums, strict=True):
                 v.store(value, pointer)
             return context.get_dummy_value()
 

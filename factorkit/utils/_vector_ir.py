@@ -40,9 +40,7 @@ class Vectors:
         """Pointers to `count` consecutive vectors of an array, from an element offset."""
         for v in range(count):
             at = self.builder.add(offset, constant(v * self.lanes))
-            yield self.builder.bitcast(
-                self.builder.gep(data, [at]), self.type.as_pointer()
-            )
+            yield self.builder.bitcast(self.builder.gep(data, [at]), self.type.as_pointer())
 
     def load(self, pointer):
         return self.builder.load(pointer, align=self.size)
