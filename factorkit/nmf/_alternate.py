@@ -10,8 +10,8 @@ _WEIGHT, _GROWTH, _BOUND_GROWTH, _SHRINK = 0.5, 1.05, 1.01, 1.5
 
 
 def alternate(
-    step_H,
     step_W,
+    step_H,
     Wt,
     H,
     *,
@@ -31,12 +31,8 @@ def alternate(
 
     Parameters
     ----------
-    step_H : callable
-        ``step_H(Wt, H, safe)`` returns (new H, residual): approximate minimizer over H from the
-        start `H`, and the size of the step that was still to take, relative to H's norm. With
-        `safe` the objective must not rise; it is None in the first iteration.
-    step_W : callable
-        ``step_W(H, Wt, safe)`` returns (new Wt, residual, objective at the new pair).
+    step_W, step_H : callable
+        Half steps as `Problem` describes them.
     Wt : ndarray of shape (n_components, n_samples)
     H : ndarray of shape (n_components, n_features)
     tol : float
@@ -69,12 +65,12 @@ def alternate(
     weight, bound, weight_before = _WEIGHT, 1.0, _WEIGHT
     best, plain, safe = np.inf, True, None  # the first iteration has no last move
     while trace.n_iter < max_iter:
-        H_new, residual_H = step_H(W_from, H_from, safe)
-        H_from = H_new if plain else _extrapolate(H_new, H_last, weight, keep)
-        W_new, residual_W, objective = step_W(H_from, W_from, safe)
+        W_new, residual_W, _ = step_W(H_from, W_from, safe)
+        W_from = W_new if plain else _extrapolate(W_new, W_last, weight, keep)
+        H_new, residual_H, objective = step_H(W_from, H_from, safe, valued=True)
         if not objective <= best:
             # A failed iteration costs as much as one that counts.
-            trace.add(best, trace.residual[-1])
+            trace.add(best, trace.residual[-1] if trace.residual else np.inf)
             if safe:  # not even a safe step descends: this is as far as the dtype goes
                 trace.stop = "converged"
                 break
@@ -84,10 +80,10 @@ def alternate(
                 trace.stop = "callback"
                 break
             continue
-        accepted = W_new, H_from  # not H_new: the objective belongs to this pair
-        trace.add(objective, max(residual_H, residual_W))
+        accepted = W_from, H_new  # not W_new: the objective belongs to this pair
+        trace.add(objective, max(residual_W, residual_H))
         decrease, best, safe = best - objective, objective, False
-        W_from = _extrapolate(W_new, W_last, weight, keep) if extrapolated else W_new
+        H_from = _extrapolate(H_new, H_last, weight, keep) if extrapolated else H_new
         W_last, H_last, plain = W_new, H_new, not extrapolated
         scale = rescale(*accepted) if rescale is not None else None
         if scale is not None:

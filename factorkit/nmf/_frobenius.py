@@ -11,10 +11,10 @@ import numpy as np
 
 from ..utils._linalg import gram, inner
 from ..utils._nnls import coordinate_sweeps, solve_nnls
-from ._alternate import alternate
+from ._problem import Problem
 
 
-class FrobeniusProblem:
+class FrobeniusProblem(Problem):
     """Half steps, exact solves and objective for one X, given as DenseData or SparseData.
 
     An iteration costs two products with X, 4 nnz(X) n_components operations, and up to 20 sweeps
@@ -22,12 +22,14 @@ class FrobeniusProblem:
     factors' size, and for a sparse X the transpose.
     """
 
-    coarse_options = {"max_iter": 60, "min_decrease": 3e-4}
+    coarse_options = {"max_iter": 60, "min_decrease": 1e-4}
 
-    def __init__(self, data, penalty, workers, shuffle_rng=None):
+    def __init__(self, data, penalty, workers, shuffle_rng=None, half_squared_norm=None):
         self.data, self.penalty, self.workers = data, penalty, workers
         self.shuffle_rng = shuffle_rng
-        self.half_squared_norm = 0.5 * data.squared_norm()
+        if half_squared_norm is None:
+            half_squared_norm = 0.5 * data.squared_norm()
+        self.half_squared_norm = half_squared_norm
         # Dense: 20 sweeps to 1 % of the first one's decrease. 5 to 5 % needs up to three times
         # the iterations where components are nearly collinear (hyperspectral data) and saves
         # little elsewhere, since most blocks stop early. Very sparse: one sweep; more of them fit
@@ -36,7 +38,11 @@ class FrobeniusProblem:
 
     def transposed(self):
         return FrobeniusProblem(
-            self.data.T, self.penalty.transposed, self.workers, self.shuffle_rng
+            self.data.T,
+            self.penalty.transposed,
+            self.workers,
+            self.shuffle_rng,
+            self.half_squared_norm,
         )
 
     def part(self, rows):
@@ -49,29 +55,28 @@ class FrobeniusProblem:
             self.shuffle_rng,
         )
 
-    def alternate(self, Wt, H, **options):
-        return alternate(
-            self.step_H, self.step_W, Wt, H, rescale=self.penalty.best_scale, **options
-        )
-
-    def step_H(self, Wt, H, safe=False):
-        A = self.data.times_samples(Wt, self.workers)
-        G = gram(Wt)
-        if safe is None:  # the start: W H may be far from X in size
-            H = H * H.dtype.type(_best_scale(A, G, H))
-        H, residual, _ = self._step(A, G, H, self.penalty.l1_H, self.penalty.l2_H)
-        return H, residual
-
-    def step_W(self, H, Wt, safe=False, **accuracy):
+    def step_W(self, H, Wt, safe=False, valued=False, **accuracy):
         A = self.data.times_features(H, self.workers)
+        p = self.penalty
         G = gram(H)
-        Wt, residual, linear = self._step(
-            A, G, Wt, self.penalty.l1_W, self.penalty.l2_W, **accuracy
-        )
-        fit = self.half_squared_norm - linear + 0.5 * inner(gram(Wt), G)
-        return Wt, residual, fit + self.penalty.value(Wt, H)
+        new, residual = self._sweep(A, G, in_scale(Wt, A, G, safe), p.l1_W, p.l2_W, **accuracy)
+        value = self._value(A, G, new) + p.value(new, H) if valued else None
+        return new, residual, value
 
-    def _step(self, A, G, F, l1, l2, max_sweeps=None, inner_tol=0.01):
+    def step_H(self, Wt, H, safe=False, valued=False, **accuracy):
+        A = self.data.times_samples(Wt, self.workers)
+        p = self.penalty
+        G = gram(Wt)
+        new, residual = self._sweep(A, G, in_scale(H, A, G, safe), p.l1_H, p.l2_H, **accuracy)
+        value = self._value(A, G, new) + p.value(Wt, new) if valued else None
+        return new, residual, value
+
+    def _value(self, A, G, F):
+        """The loss, for nothing: A and G are there."""
+        return self.half_squared_norm - inner(A, F) + 0.5 * inner(gram(F), G)
+
+    def _sweep(self, A, G, F, l1, l2, max_sweeps=None, inner_tol=0.01):
+        """Coordinate sweeps from F for the linear term A and the Gram matrix G."""
         G = G + l2 * np.eye(len(G)) if l2 else G
         product = A - A.dtype.type(l1) if l1 else A
         order = slice(None) if self.shuffle_rng is None else self.shuffle_rng.permutation(len(F))
@@ -89,14 +94,14 @@ class FrobeniusProblem:
             new = np.empty_like(swept)
             new[order] = swept
         norm = np.sqrt(inner(new, new))
-        return new, step / norm if norm else 0.0, inner(A, new)
+        return new, step / norm if norm else 0.0
 
     def fill_W(self, H, Wt):
         """W for all samples after H came from a part of them.
 
         Solved well, or the first full iterations go into what coarse sweeps left over.
         """
-        return self.step_W(H, Wt, max_sweeps=200, inner_tol=1e-4)
+        return self.step_W(H, Wt, valued=True, max_sweeps=200, inner_tol=1e-5)
 
     def loss(self, Wt, H):
         """½ ‖X − W H‖² from the residuals, which keep the digits that a good fit needs."""
@@ -104,8 +109,7 @@ class FrobeniusProblem:
 
     def objective(self, Wt, H):
         A = self.data.times_features(H, self.workers)
-        fit = self.half_squared_norm - inner(A, Wt) + 0.5 * inner(gram(Wt), gram(H))
-        return fit + self.penalty.value(Wt, H)
+        return self._value(A, gram(H), Wt) + self.penalty.value(Wt, H)
 
     def solve_W(self, H):
         """The exact W for this H, of shape (n_samples, n_components)."""
@@ -123,10 +127,12 @@ class FrobeniusProblem:
         return max(_scaled_residual(*side) for side in sides)
 
 
-def _best_scale(A, G, H):
-    """The factor c for which c · W H is nearest to X; 1 where W H = 0 or W H ⟂ X."""
-    product, norm = inner(A, H), inner(G, gram(H))
-    return product / norm if product > 0 and norm > 0 else 1.0
+def in_scale(F, A, G, safe):
+    """In a first iteration, F times the c for which c · W H is nearest to X; else F."""
+    if safe is not None:
+        return F
+    product, norm = inner(A, F), inner(G, gram(F))
+    return F * F.dtype.type(product / norm) if product > 0 and norm > 0 else F
 
 
 def _scaled_residual(F, other, A, l1, l2):

@@ -7,11 +7,11 @@ from scipy import sparse
 from sklearn.neighbors import kneighbors_graph
 
 from ..utils._jit import kernel
-from ..utils._linalg import gram, inner, squared_norm
+from ..utils._linalg import gram, squared_norm
 from ..utils._sklearn import Interval, StrOptions, fit_method
 from ._data import as_data
 from ._estimators import NMF
-from ._frobenius import FrobeniusProblem
+from ._frobenius import FrobeniusProblem, in_scale
 
 
 class GraphNMF(NMF):
@@ -220,13 +220,17 @@ class GraphProblem(FrobeniusProblem):
         self.S, self.alpha = S, alpha
         self.degrees = np.asarray(S.sum(axis=1)).ravel()
 
-    def step_H(self, Wt, H, safe=False):
+    def step_H(self, Wt, H, safe=False, valued=False):
         A = self.data.times_samples(Wt, self.workers)
-        G = gram(Wt) + self.alpha * np.diag(self._roughness(Wt))
-        H, residual, _ = self._step(A, G, H, self.penalty.l1_H, self.penalty.l2_H)
-        return H, residual
+        G = gram(Wt)
+        smooth = G + self.alpha * np.diag(self._roughness(Wt))
+        p = self.penalty
+        new, residual = self._sweep(A, smooth, in_scale(H, A, smooth, safe), p.l1_H, p.l2_H)
+        if not valued:
+            return new, residual, None
+        return new, residual, self._value(A, smooth, new) + p.value(Wt, new)
 
-    def step_W(self, H, Wt, safe=False):
+    def step_W(self, H, Wt, safe=False, valued=False):
         A = self.data.times_features(H, self.workers)
         G = gram(H)
         smoothing = self.alpha * np.diag(G)
@@ -244,16 +248,14 @@ class GraphProblem(FrobeniusProblem):
             smoothing,
         )
         new = np.ascontiguousarray(W.T.astype(Wt.dtype))
-        fit = self.half_squared_norm - inner(A, new) + 0.5 * inner(gram(new), G)
-        objective = fit + self._graph_term(new, H) + self.penalty.value(new, H)
         norm = np.sqrt(squared_norm(new))
-        return new, np.sqrt(moved) / norm if norm else 0.0, objective
+        return new, np.sqrt(moved) / norm if norm else 0.0, None
 
     def objective(self, Wt, H):
         return super().objective(Wt, H) + self._graph_term(Wt, H)
 
     def kkt_residual(self, Wt, H):
-        _, residual_H = self.step_H(Wt, H)
+        _, residual_H, _ = self.step_H(Wt, H)
         _, residual_W, _ = self.step_W(H, Wt)
         return float(max(residual_H, residual_W))
 

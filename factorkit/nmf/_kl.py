@@ -13,16 +13,16 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from ..utils._linalg import squared_norm
-from ._alternate import alternate
 from ._kl_kernels import sweep_csr_rows, sweep_dense_rows
 from ._kl_newton import CsrRowsOfX, DenseRowsOfX, newton_rows
+from ._problem import Problem
 
 
 def _x_log_x_minus_x(x, v):
     return v * (np.where(x > 0, x * np.log(np.where(x > 0, x, 1.0)), 0.0) - x)
 
 
-class KullbackLeiblerProblem:
+class KullbackLeiblerProblem(Problem):
     """Half steps, exact solves and objective for one X, given as DenseRows or CsrRows.
 
     A half step is one sweep of coordinate steps. A step is Newton's method for 1/r(w) = 1/a,
@@ -38,6 +38,8 @@ class KullbackLeiblerProblem:
     """
 
     coarse_options = {"max_iter": 12, "min_decrease": 3e-3}
+    # The divergence is infinite where the model is zero and the data is not.
+    keep = 0.1
 
     def __init__(self, rows, penalty, workers, constants=None):
         self.rows, self.penalty, self.workers = rows, penalty, workers
@@ -72,36 +74,23 @@ class KullbackLeiblerProblem:
             self.rows.take(chosen), self.penalty.with_samples(ratio), self.workers
         )
 
-    def alternate(self, Wt, H, **options):
-        return alternate(
-            self.step_H,
-            self.step_W,
-            Wt,
-            H,
-            rescale=self.penalty.best_scale,
-            keep=0.1,
-            **options,
-        )
+    def step_H(self, Wt, H, safe=False, valued=False):
+        return self.transposed().step_W(Wt, H, safe, valued)
 
-    def step_H(self, Wt, H, safe=False):
+    def step_W(self, H, Wt, safe=False, valued=False, max_sweeps=1):
         if safe is None:  # the start: the total of W H may be far from that of X
-            H = H * H.dtype.type(self._best_scale(Wt, H))
-        H, residual, _ = self.transposed().step_W(Wt, H, bool(safe), valued=False)
-        return H, residual
-
-    def step_W(self, H, Wt, safe=False, max_sweeps=1, valued=True):
+            Wt = Wt * Wt.dtype.type(self._best_scale(Wt, H))
         new = Wt.copy()
         moved, value = self._sweep(new, H, bool(safe), max_sweeps, valued)
         norm = np.sqrt(squared_norm(new))
-        objective = value + self.constant + self.penalty.value(new, H)
-        return new, np.sqrt(moved) / norm if norm else 0.0, objective
+        residual = np.sqrt(moved) / norm if norm else 0.0
+        if not valued:
+            return new, residual, None
+        return new, residual, value + self.constant + self.penalty.value(new, H)
 
     def fill_W(self, H, Wt):
         """W for all samples after H came from a part of them."""
-        return self.step_W(H, self._flat_start(H, Wt.dtype), max_sweeps=2)
-
-    def loss(self, Wt, H):
-        return max(self.objective(Wt, H) - self.penalty.value(Wt, H), 0.0)
+        return self.step_W(H, self._flat_start(H, Wt.dtype), valued=True, max_sweeps=2)
 
     def objective(self, Wt, H):
         _, value = self._sweep(Wt.copy(), H, False, 0)

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from ..utils._linalg import squared_norm
-from ._alternate import alternate
+from ._problem import Problem
 
 
 def beta_divergence(X, Y, beta):
@@ -28,7 +28,7 @@ def beta_divergence(X, Y, beta):
     return (X**beta + power * ((beta - 1) * Y - beta * X)) / (beta * (beta - 1))
 
 
-class MultiplicativeProblem:
+class MultiplicativeProblem(Problem):
     """Half steps, solves and objective for one X, given as DenseRows or CsrRows.
 
     An iteration costs six products of 2 n_samples n_features n_components operations and some
@@ -41,6 +41,8 @@ class MultiplicativeProblem:
     C. Févotte and J. Idier, "Algorithms for Nonnegative Matrix Factorization with the
     β-Divergence", Neural Computation 23, 2011.
     """
+
+    extrapolated = False
 
     def __init__(self, rows, penalty, beta, workers):
         self.rows, self.penalty, self.beta, self.workers = rows, penalty, beta, workers
@@ -55,27 +57,12 @@ class MultiplicativeProblem:
             self._transposed._transposed = self
         return self._transposed
 
-    def alternate(self, Wt, H, **options):
-        return alternate(
-            self.step_H,
-            self.step_W,
-            Wt,
-            H,
-            rescale=self.penalty.best_scale,
-            extrapolated=False,
-            **options,
-        )
+    def step_H(self, Wt, H, safe=False, valued=False):
+        return self.transposed().step_W(Wt, H, safe, valued)
 
-    def step_H(self, Wt, H, safe=False):
-        new = self.transposed()._multiply(Wt, H)
-        return new, _relative_change(new, H)
-
-    def step_W(self, H, Wt, safe=False):
+    def step_W(self, H, Wt, safe=False, valued=False):
         new = self._multiply(H, Wt)
-        return new, _relative_change(new, Wt), self.objective(new, H)
-
-    def loss(self, Wt, H):
-        return max(self.objective(Wt, H) - self.penalty.value(Wt, H), 0.0)
+        return new, _relative_change(new, Wt), self.objective(new, H) if valued else None
 
     def objective(self, Wt, H):
         def divergence(start, stop):

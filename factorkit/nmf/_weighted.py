@@ -12,11 +12,11 @@ import numpy as np
 from ..utils._linalg import gram, row_grams, squared_norm
 from ..utils._nnls import coordinate_sweeps, solve_nnls_rows
 from ..utils._threads import blocks_of
-from ._alternate import alternate
+from ._problem import Problem
 from ._weighted_kernels import csr_grams, fill_block, sweep_rows, weighted_error
 
 
-class WeightedProblem:
+class WeightedProblem(Problem):
     """Half steps, exact solves and objective for one X, given as DenseRows or CsrRows.
 
     An iteration costs 2 nnz n_components (n_components + 3) operations, nnz counting the entries
@@ -51,16 +51,10 @@ class WeightedProblem:
             self.rows.take(chosen), self.penalty.with_samples(ratio), self.workers
         )
 
-    def alternate(self, Wt, H, **options):
-        return alternate(
-            self.step_H, self.step_W, Wt, H, rescale=self.penalty.best_scale, **options
-        )
+    def step_H(self, Wt, H, safe=False, valued=False):
+        return self.transposed().step_W(Wt, H, safe, valued)
 
-    def step_H(self, Wt, H, safe=False):
-        H, residual, _ = self.transposed().step_W(Wt, H, safe)
-        return H, residual
-
-    def step_W(self, H, Wt, safe=False, max_sweeps=20, inner_tol=0.01):
+    def step_W(self, H, Wt, safe=False, valued=False, max_sweeps=20, inner_tol=0.01):
         new = Wt.copy()
         # The first iteration's start may be far from X in size: it needs more sweeps.
         moved, value = self._sweep(new, H, 50 if safe is None else max_sweeps, inner_tol)
@@ -71,9 +65,6 @@ class WeightedProblem:
     def fill_W(self, H, Wt):
         """W for all samples after H came from a part of them."""
         return self.step_W(H, Wt, max_sweeps=200, inner_tol=1e-4)
-
-    def loss(self, Wt, H):
-        return max(self.objective(Wt, H) - self.penalty.value(Wt, H), 0.0)
 
     def objective(self, Wt, H):
         _, value = self._sweep(Wt.copy(), H, 0, 0.0)
@@ -177,14 +168,15 @@ class FilledProblem(WeightedProblem):
     def transposed(self):
         return FilledProblem(self.rows.T, self.penalty.transposed, self.workers)
 
-    def step_H(self, Wt, H, safe=False, **accuracy):
+    def step_H(self, Wt, H, safe=False, valued=False, **accuracy):
         A = np.zeros_like(H)
         for part in self._map_filled(Wt, H, lambda s, e, X: Wt[:, s:e] @ X):
             A += part
         p = self.penalty
-        return self._half_step(A, Wt, H, p.l1_H, p.l2_H, safe, **accuracy)
+        new, residual = self._half_step(A, Wt, H, p.l1_H, p.l2_H, **accuracy)
+        return new, residual, self.objective(Wt, new) if valued else None
 
-    def step_W(self, H, Wt, safe=False, **accuracy):
+    def step_W(self, H, Wt, safe=False, valued=False, **accuracy):
         A = np.empty_like(Wt)
 
         def multiply(start, stop, X):
@@ -192,8 +184,8 @@ class FilledProblem(WeightedProblem):
 
         self._map_filled(Wt, H, multiply)
         p = self.penalty
-        new, residual = self._half_step(A, H, Wt, p.l1_W, p.l2_W, safe, **accuracy)
-        return new, residual, self.objective(new, H)
+        new, residual = self._half_step(A, H, Wt, p.l1_W, p.l2_W, **accuracy)
+        return new, residual, self.objective(new, H) if valued else None
 
     def objective(self, Wt, H):
         def error(start, stop, X, Y, V):
@@ -204,10 +196,10 @@ class FilledProblem(WeightedProblem):
 
     def fill_W(self, H, Wt):
         for _ in range(4):
-            Wt, residual, objective = self.step_W(H, Wt, max_sweeps=100, inner_tol=1e-3)
-        return Wt, residual, objective
+            Wt, residual, _ = self.step_W(H, Wt, max_sweeps=100, inner_tol=1e-3)
+        return Wt, residual, self.objective(Wt, H)
 
-    def _half_step(self, A, other, F, l1, l2, safe, max_sweeps=20, inner_tol=0.01):
+    def _half_step(self, A, other, F, l1, l2, max_sweeps=20, inner_tol=0.01):
         G = self._largest * gram(other) + l2 * np.eye(len(F))
         A *= F.dtype.type(self._largest)
         A -= F.dtype.type(l1)

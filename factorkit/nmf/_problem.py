@@ -1,0 +1,37 @@
+"""What every NMF problem does the same way."""
+
+from ._alternate import alternate
+
+
+class Problem:
+    """Base of the problems: a loss, some data and penalties.
+
+    A subclass has `penalty` and writes
+
+    - ``step_W(H, Wt, safe=False, valued=False)``: an approximate minimizer over W from the start
+      Wt, the size of the step that was still to take, relative to W's norm, and, if `valued`, the
+      objective at the new pair (else None). With `safe` the objective must not rise; `safe` is
+      None in a first iteration, whose start may be far from X in size;
+    - ``step_H(Wt, H, safe=False, valued=False)``: the same over H;
+    - ``objective(Wt, H)``, ``solve_W(H)`` and ``kkt_residual(Wt, H)``.
+    """
+
+    # Options of `alternate`.
+    keep, extrapolated = 0.0, True
+
+    def alternate(self, Wt, H, **options):
+        """Alternate from a start; W first, since starts are chosen for their components."""
+        return alternate(
+            self.step_W,
+            self.step_H,
+            Wt,
+            H,
+            rescale=self.penalty.best_scale,
+            keep=self.keep,
+            extrapolated=self.extrapolated,
+            **options,
+        )
+
+    def loss(self, Wt, H):
+        """The objective without penalties."""
+        return max(self.objective(Wt, H) - self.penalty.value(Wt, H), 0.0)
