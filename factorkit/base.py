@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_array, get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from factorkit.utils._errors import explained, sums_of_squares
 from factorkit.utils._sklearn import CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin
 from factorkit.utils._validation import check_coordinates, validate_matrix
 
@@ -155,7 +156,8 @@ class MatrixFactorization(_Factorization):
         """
         W = np.asarray(self.transform(X))
         X = self._validate_X(X, reset=False)
-        return _explained(*self._sums_of_squares(X, W))
+        missing = getattr(self, "missing", "nan")
+        return explained(*sums_of_squares(X, W, self.components_, missing=missing))
 
     def _validate_X(self, X, *, reset):
         tags = get_tags(self).input_tags
@@ -167,25 +169,6 @@ class MatrixFactorization(_Factorization):
             allow_nan=tags.allow_nan,
             nonnegative=tags.positive_only,
         )
-
-    def _sums_of_squares(self, X, W):
-        """Return Σ (x - x̂)² and Σ x² over the observed entries of a validated X, in float64."""
-        if not sparse.issparse(X):
-            return _dense_sums_of_squares(X, W, self.components_)
-        rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
-        coords = np.column_stack((rows, X.indices))
-        fitted = self._reconstruct_entries(W, coords).astype(np.float64, copy=False)
-        observed = ~np.isnan(X.data)
-        x = X.data[observed].astype(np.float64, copy=False)
-        total = x @ x
-        residual = x - fitted[observed]
-        residual = residual @ residual
-        if getattr(self, "missing", "nan") == "nan":
-            # The unstored entries are zeros: their residuals are the squares of the whole
-            # reconstruction less those at the stored entries (missing ones included).
-            W, H = W.astype(np.float64, copy=False), self.components_.astype(np.float64, copy=False)
-            residual += max(0.0, np.vdot(W.T @ W, H @ H.T) - fitted @ fitted)
-        return residual, total
 
     @property
     def _sample_shape(self):
@@ -250,11 +233,11 @@ class TensorFactorization(_Factorization):
         W = np.asarray(self.transform(X))
         if not sparse.issparse(X):
             X = np.asarray(X).reshape(len(W), -1)
-            return _explained(*_dense_sums_of_squares(X, W, self._unfolded_components().T))
+            return explained(*sums_of_squares(X, W, self._unfolded_components().T))
         fitted = self._reconstruct_entries(W, np.column_stack(X.coords))
         values = X.data.astype(np.float64, copy=False)
         residual = values - fitted
-        return _explained(residual @ residual, values @ values)
+        return explained(residual @ residual, values @ values)
 
     def _unfolded_components(self):
         every = np.indices(self._sample_shape).reshape(len(self._sample_shape), -1).T
@@ -278,21 +261,3 @@ class TensorFactorization(_Factorization):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
-
-
-def _explained(residual_sum, total_sum):
-    if total_sum == 0:
-        # As r2_score has it: a constant is explained in full or not at all.
-        return float(residual_sum == 0)
-    return float(1 - residual_sum / total_sum)
-
-
-def _dense_sums_of_squares(X, W, H):
-    residual_sum = total_sum = 0.0
-    step = max(1, _BLOCK_SIZE // X.shape[1])
-    for start in range(0, X.shape[0], step):
-        x = X[start : start + step]
-        residual = x - W[start : start + step] @ H
-        residual_sum += np.nansum(np.square(residual, dtype=np.float64))
-        total_sum += np.nansum(np.square(x, dtype=np.float64))
-    return residual_sum, total_sum

@@ -71,7 +71,7 @@ def test_score_of_sparse_data_counts_what_is_observed(X, container, missing):
 def test_score_goes_by_blocks(X, monkeypatch):
     toy = ToyALS(2, random_state=0).fit(X)
     score, sparse_score = toy.score(X), toy.score(sparse.csr_array(X))
-    monkeypatch.setattr("factorkit.base._BLOCK_SIZE", 25)
+    monkeypatch.setattr("factorkit.utils._errors._BLOCK_SIZE", 25)
     assert toy.score(X) == pytest.approx(score, abs=1e-14)
     assert toy.score(sparse.csr_array(X)) == pytest.approx(sparse_score, abs=1e-14)
     assert score == pytest.approx(sparse_score, abs=1e-12)

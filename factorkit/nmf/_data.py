@@ -62,11 +62,11 @@ class DenseData:
             def columns(start, stop):
                 np.matmul(F, M[:, start:stop], out=out[:, start:stop])
 
-            workers.map(columns, blocks_of(width, 2.0 * F.size, target=2e7, smallest=_WIDE))
+            workers.map(columns, blocks_of(width, 2.0 * F.size, target=5e7, smallest=_WIDE))
             return out
         # BLAS is slow on narrow column blocks, so the sum over the long side is cut instead;
         # the partial sums are added in a fixed order.
-        blocks = blocks_of(length, 2.0 * F.shape[0] * width, target=2e7, smallest=length // 8)
+        blocks = blocks_of(length, 2.0 * F.shape[0] * width, target=5e7, smallest=length // 8)
         parts = workers.map(lambda start, stop: F[:, start:stop] @ M[start:stop], blocks)
         return sum(parts[1:], start=parts[0])
 

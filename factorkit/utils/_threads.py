@@ -101,7 +101,7 @@ class Workers:
         return list(self._pool.map(lambda block: function(*block), blocks))
 
 
-def blocks_of(n_rows, work_per_row, *, multiple=64, target=4e6, smallest=64):
+def blocks_of(n_rows, work_per_row, *, multiple=64, target=2e7, smallest=64):
     """Split ``range(n_rows)`` into blocks of about `target` operations each.
 
     Parameters
@@ -111,8 +111,9 @@ def blocks_of(n_rows, work_per_row, *, multiple=64, target=4e6, smallest=64):
         Operations a row.
     multiple : int, default=64
         All blocks but the last hold a multiple of this many rows.
-    target : float, default=4e6
-        Operations a block: a hundred times what handing it to a thread costs.
+    target : float, default=2e7
+        Operations a block: about half a millisecond, ten times what handing it to a thread costs
+        while another one holds the interpreter.
     smallest : int, default=64
         Fewest rows a block.
 

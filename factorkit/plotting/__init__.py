@@ -1,0 +1,12 @@
+"""Pictures of factorizations, as scikit-learn's Display classes; matplotlib draws them."""
+
+from factorkit.utils._lazy import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "ComponentsDisplay": "_components",
+        "ConvergenceDisplay": "_convergence",
+        "RankSelectionDisplay": "_rank_selection",
+    },
+)
