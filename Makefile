@@ -18,6 +18,13 @@ help:
 	@echo "make bench FAMILY=nmf ARGS=--quick   a family against its peers"
 	@echo "make clean        remove the environments and what was built"
 
+# Two installs into one environment would get in each other's way.
+.NOTPARALLEL:
+
+# An environment whose Python is gone, as after an upgrade, is made anew.
+$(shell for venv in $(VENV) $(VENV)-oldest; do \
+    test -x $$venv/bin/python || rm -f $$venv/.installed-*; done)
+
 # A changed pyproject.toml installs anew.
 $(VENV)/.installed-%: pyproject.toml tools/bootstrap.sh
 	@sh tools/bootstrap.sh $(VENV) $*

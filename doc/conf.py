@@ -15,16 +15,29 @@ version = release = factorkit.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # MathJax from a wheel instead of a network
+    "matplotlib.sphinxext.plot_directive",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
     "myst_parser",
     "api_pages",
-    "mathml",
+    "attribute_names",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates"]
 # autosummary_context holds a function, which Sphinx can't store between builds.
 suppress_warnings = ["config.cache"]
+
+# A class page names its methods without the class.
+toc_object_entries_show_parents = "hide"
+
+# Single backticks in docstrings are code, as in scikit-learn's.
+default_role = "literal"
+
+plot_formats = [("png", 120)]
+plot_html_show_formats = False
+plot_html_show_source_link = False
 
 # A class page lists its methods by the template, once.
 numpydoc_show_class_members = False
@@ -40,14 +53,17 @@ sphinx_gallery_conf = {
     "filename_pattern": "/plot_",
     "download_all_examples": False,
     "show_memory": False,
+    "write_computation_times": False,  # that page loads scripts from a network
     "doc_module": ("factorkit",),
     "backreferences_dir": "api/backreferences",
     "remove_config_comments": True,
+    "ignore_repr_types": r"factorkit\.plotting|matplotlib",
 }
 
 html_theme = "pydata_sphinx_theme"
 html_title = "factorkit"
-html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["factorkit.css"]
 html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,

@@ -47,7 +47,7 @@ fi
 
 echo "Installing factorkit[$extra] into $venv: once, a few minutes (what pip says: $log)"
 "$venv/bin/python" -m pip install --disable-pip-version-check -e ".[$extra]" >"$log" 2>&1 && exit 0
-if grep -qE 'NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ConnectionError|ProxyError|SSLError|Connection to .* timed out|Temporary failure in name resolution' "$log"; then
+if grep -qE 'NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ConnectionError|ProxyError|SSLError|Connection to .* timed out|Temporary failure in name resolution|from versions: none' "$log"; then
     fail "the packages could not be downloaded: connect to the network, or set PIP_INDEX_URL to an index that this machine reaches, and run make again."
 fi
 grep -E '^ *(ERROR|error):' "$log" | tail -n 5 >&2

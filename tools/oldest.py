@@ -9,3 +9,5 @@ extras = project["optional-dependencies"]
 for requirement in [*project["dependencies"], *extras["plot"], *extras["test"]]:
     if bound := re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement):
         print("{}=={}".format(*bound.groups()))
+# Matplotlib of that time calls it by names that it warns of since.
+print("pyparsing<3.3")

@@ -3,5 +3,6 @@
 from ._estimators import NMF
 from ._functions import non_negative_factorization
 from ._graph import GraphNMF
+from ._minibatch import MiniBatchNMF
 
-__all__ = ["GraphNMF", "NMF", "non_negative_factorization"]
+__all__ = ["NMF", "GraphNMF", "MiniBatchNMF", "non_negative_factorization"]

@@ -133,7 +133,7 @@ class NMFBase(MatrixFactorization):
         return tags
 
 
-def _check_factor(A, shape, whom):
+def _check_factor(A, shape, whom, *, may_vanish=False):
     A = np.asarray(A)
     if A.ndim != 2 or A.shape[0] != shape[0]:
         raise ValueError(
@@ -149,5 +149,5 @@ def _check_factor(A, shape, whom):
         raise ValueError(f"Array passed to {whom} holds NaN or infinity.")
     if (A < 0).any():
         raise ValueError(f"Negative values in data passed to {whom}.")
-    if not A.any():
+    if not may_vanish and not A.any():
         raise ValueError(f"Array passed to {whom} is full of zeros.")

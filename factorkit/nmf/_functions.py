@@ -93,7 +93,7 @@ shuffle, missing, n_jobs : object
             stacklevel=2,
         )
     n_components = model._start_components(X, H)
-    _check_factor(H, (n_components, X.shape[1]), "NMF (input H)")
+    _check_factor(H, (n_components, X.shape[1]), "NMF (input H)", may_vanish=True)
     if H.dtype != X.dtype:
         raise TypeError(f"H should have the same dtype as X. Got H.dtype = {H.dtype}.")
     with Workers(n_jobs) as workers:

@@ -252,7 +252,7 @@ class KullbackLeiblerProblem(Problem):
                 X, V = self.rows.block(start, stop)
                 totals[start:stop] = X.sum(axis=1, dtype=np.float64)
                 bases[start:stop] = shared if V is None else V @ column
-        flat = np.divide(totals, bases, out=np.zeros_like(totals), where=bases > 0)
+        flat = np.divide(totals, bases, out=np.zeros(len(bases)), where=bases > 0)
         return np.repeat(flat.astype(dtype)[None], len(H), axis=0)
 
     def _best_scale(self, Wt, H):

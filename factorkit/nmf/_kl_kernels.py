@@ -36,6 +36,7 @@ def _sweep_row(x, B, n, w, base, l1, l2, floor, scale, y, safe):
     """
     k = w.size
     zero = x.dtype.type(0)
+    one = x.dtype.type(1)
     change = zero
     last = 0
     moved = 0.0
@@ -57,7 +58,15 @@ def _sweep_row(x, B, n, w, base, l1, l2, floor, scale, y, safe):
             if a > 0:
                 new = old * r / a
         elif l2 > 0:
-            new = old + (r - a - l2 * old) / (q + l2)
+            # The same bound on r(w), 1/r(w) <= 1/r + (q / r²)(w - old), set equal to a + l2 w: a
+            # quadratic equation. A plain Newton step may go to zero, and does not come back.
+            a += l2 * old
+            b = q * a + l2 * r
+            if b > 0:
+                u = (r - a) * (r / b)
+                u += u
+                root = max(one + (q / b * l2) * (u + u), zero)
+                new = old + u / (one + np.sqrt(root))
         elif a > 0 and q > 0:
             # Newton's method for 1/r(w) = 1/a: see the user guide.
             new = old + (r - a) / q * (r / a)

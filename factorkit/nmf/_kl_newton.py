@@ -8,6 +8,9 @@ from ..utils._nnls import solve_nnls_rows
 
 # A row is done when no coefficient wants to move by more than this part of the row's largest.
 _TOL = 1e-10
+# Rounding may stop a row a little short of that (more components than nonzeros); beyond this it
+# is told.
+_FAILED = 1e-8
 _MAX_NEWTON = 100
 # Added to the Hessian's diagonal, relatively: rows with fewer nonzeros than components have a
 # singular one.
@@ -185,7 +188,9 @@ def newton_rows(source, rows, W, base, l1, l2):
         slope, curve = np.einsum("it,it->i", a, D), l2 * np.einsum("it,it->i", D, D)
         s = source.best_parts(rows[at], w, D, slope, curve)[:, None]
         W[at] = np.where(s == 1, new, np.maximum(w + s * D, 0))
-    return W, len(left)
+    r, _ = source.derivatives(rows[left], W[left])
+    residuals = _residuals(W[left], r, base[left] + l1 + l2 * W[left])
+    return W, np.count_nonzero(residuals > _FAILED)
 
 
 def _lift(w, r, a, Q):

@@ -74,11 +74,13 @@ class Penalty:
         w1, h1 = Wt.sum(axis=1, dtype=np.float64), H.sum(axis=1, dtype=np.float64)
         w2 = np.einsum("ij,ij->i", Wt, Wt, dtype=np.float64)
         h2 = np.einsum("ij,ij->i", H, H, dtype=np.float64)
-        alive = (w1 > 0) & (h1 > 0)
+        up, down = self.l1_W * w1 + self.l2_W * w2, self.l1_H * h1 + self.l2_H * h2
+        # The squares of a factor that a strong penalty sends to zero underflow before it does.
+        alive = (up > 0) & (down > 0)
         u = np.zeros(len(Wt))
         up1, up2 = self.l1_W * w1[alive], self.l2_W * w2[alive]
         down1, down2 = self.l1_H * h1[alive], self.l2_H * h2[alive]
-        v = 0.5 * np.log((down1 + down2) / (up1 + up2))
+        v = 0.5 * (np.log(down[alive]) - np.log(up[alive]))
         for _ in range(30):
             a, b = up1 * np.exp(v), up2 * np.exp(2 * v)
             c, d = down1 * np.exp(-v), down2 * np.exp(-2 * v)
@@ -86,5 +88,5 @@ class Penalty:
             v -= np.clip(step, -1, 1)
             if np.all(np.abs(step) < 1e-12):
                 break
-        u[alive] = v
+        u[alive] = np.clip(v, -30, 30)  # of the way to the minimum; float32 holds no more
         return np.exp(u).astype(Wt.dtype)

@@ -3,7 +3,7 @@
 from importlib import import_module
 
 
-def lazy_names(package, homes):
+def lazy_names(package, homes, submodules=()):
     """Make what the ``__init__`` of a package needs to import its public names at first use.
 
     Parameters
@@ -14,6 +14,9 @@ def lazy_names(package, homes):
     homes : dict
         For each public name the module that defines it, relative to the package.
 
+    submodules : iterable of str, default=()
+        Public modules of the package.
+
     Returns
     -------
     __getattr__, __dir__ : callable
@@ -21,9 +24,11 @@ def lazy_names(package, homes):
     """
 
     def getattr_(name):
+        if name in submodules:
+            return import_module(f".{name}", package)
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(import_module(f".{homes[name]}", package), name)
 
-    names = sorted(homes)
+    names = sorted([*homes, *submodules])
     return getattr_, lambda: names, names

@@ -12,7 +12,9 @@ from factorkit.utils._sklearn import validate_data
 _FLOATS = (np.float64, np.float32)
 
 
-def validate_matrix(estimator, X, *, reset, missing="nan", allow_nan=True, nonnegative=True):
+def validate_matrix(
+    estimator, X, *, reset, missing="nan", allow_nan=True, nonnegative=True, block=False
+):
     """Check the X of a matrix estimator.
 
     Parameters
@@ -35,6 +37,9 @@ def validate_matrix(estimator, X, *, reset, missing="nan", allow_nan=True, nonne
 
     nonnegative : bool, default=True
         Whether to refuse negative values; NaN is not one.
+
+    block : bool, default=False
+        X is a few rows of the data, in which everything may be missing.
 
     Returns
     -------
@@ -63,7 +68,7 @@ def validate_matrix(estimator, X, *, reset, missing="nan", allow_nan=True, nonne
         X = _canonical_csr(X)
         if missing == "unstored":
             X = _without_stored_nan(X)
-    if reset:
+    if reset and not block:
         _check_something_observed(X, missing)
     if nonnegative and _smallest(X) < 0:
         raise ValueError(f"Negative values in data passed to {type(estimator).__name__} (input X).")

@@ -1,0 +1,176 @@
+"""Threads, processes and installations change the time and nothing else."""
+
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+import threadpoolctl
+from numpy.testing import assert_array_equal
+from scipy import sparse
+
+import factorkit
+from factorkit import NMF
+from factorkit.nmf import _data, _rows, _weighted
+from factorkit.utils import _nnls
+from factorkit.utils._threads import Workers, blocks_of
+
+from ._reference import LOSSES, low_rank
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Cut what is too little work for two threads; returns the numbers of blocks that were made."""
+    made = []
+
+    def cut(n_rows, work_per_row, *, multiple=64, target=2e7, smallest=64):
+        blocks = blocks_of(
+            n_rows, work_per_row, multiple=multiple, target=target / 2000, smallest=min(smallest, 16)
+        )
+        made.append(len(blocks))
+        return blocks
+
+    for module in (_data, _rows, _weighted, _nnls):
+        monkeypatch.setattr(module, "blocks_of", cut)
+    return made
+
+
+def data(case, n=600):
+    rng = np.random.default_rng(0)
+    X = low_rank(rng, n, 40, 6, zeros=0.6)
+    if case == "sparse":
+        return sparse.csr_array(X), {}
+    if case == "unstored":
+        return sparse.csr_array(X), {"missing": "unstored"}
+    if case == "holes":
+        X[rng.random(X.shape) < 0.2] = np.nan
+    elif case == "many holes":
+        X[rng.random(X.shape) < 0.7] = np.nan
+    return X, {}
+
+
+@pytest.mark.parametrize("case", ["dense", "sparse", "holes", "many holes", "unstored"])
+@pytest.mark.parametrize("solver, beta_loss", [("cd", b) for b in LOSSES] + [("mu", 1.5)])
+def test_the_number_of_threads_changes_no_bit(case, solver, beta_loss, small_blocks):
+    X, options = data(case, 600 if solver == "cd" else 150)
+    options |= {"solver": solver, "beta_loss": beta_loss, "tol": 0, "max_iter": 3}
+    results = []
+    for n_jobs in (1, 2, 3):
+        nmf = NMF(6, random_state=0, n_jobs=n_jobs, **options)
+        W = nmf.fit_transform(X)
+        results.append((W, nmf.components_, nmf.objective_, nmf.kkt_residual_))
+    assert max(small_blocks) >= 4
+    for result in results[1:]:
+        for a, b in zip(result, results[0], strict=True):
+            assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("beta_loss", LOSSES)
+def test_fits_in_threads_are_those_made_one_by_one(beta_loss):
+    X, _ = data("dense", 300)
+
+    def fit(seed):
+        nmf = NMF(4, init="random", beta_loss=beta_loss, random_state=seed, tol=0, max_iter=10)
+        return nmf.fit(X).components_
+
+    limits = [info["num_threads"] for info in threadpoolctl.threadpool_info()]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(fit, range(6)))
+    for H, expected in zip(together, map(fit, range(6)), strict=True):
+        assert_array_equal(H, expected)
+    assert [info["num_threads"] for info in threadpoolctl.threadpool_info()] == limits
+
+
+def test_a_failed_fit_gives_blas_its_threads_back():
+    limits = [info["num_threads"] for info in threadpoolctl.threadpool_info()]
+    with pytest.raises(ValueError):
+        NMF(init="nndsvd", n_components=9).fit(np.ones((3, 3)))
+    with pytest.raises(ZeroDivisionError), Workers(2) as workers:
+        workers.map(lambda start, stop: 1 / 0, [(0, 1), (1, 2)])
+    assert [info["num_threads"] for info in threadpoolctl.threadpool_info()] == limits
+
+
+def fit_in_process(seed, X):
+    return NMF(4, init="random", random_state=seed, tol=0, max_iter=5).fit(X).components_
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_joblib_processes_give_the_same_bits(container):
+    X = container(data("dense", 4000)[0])
+    # max_nbytes: the workers see a read-only memory map.
+    parallel = joblib.Parallel(2, max_nbytes=1000)
+    results = parallel(joblib.delayed(fit_in_process)(seed, X) for seed in range(2))
+    for seed, H in enumerate(results):
+        assert_array_equal(H, fit_in_process(seed, X))
+
+
+def as_nobody():
+    """What makes a child process one that may write nowhere; None where it can't be."""
+    if os.name != "posix" or os.geteuid() != 0:
+        return None
+
+    def give_up_rights():
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+
+    return give_up_rights
+
+
+CODE = """
+import os, pickle, sys, warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import numpy as np
+    from factorkit import NMF
+    X = np.random.default_rng(0).random((20, 8))
+    H = NMF(3, tol=0, max_iter=3).fit(X).components_
+import factorkit
+told = [str(w.message) for w in caught if w.category is RuntimeWarning]
+sys.stdout.buffer.write(pickle.dumps((factorkit.__file__, H, told)))
+"""
+
+
+@pytest.mark.slow
+def test_a_read_only_installation_without_a_home_computes_and_says_why_it_is_slow(tmp_path):
+    package = tmp_path / "lib" / "factorkit"
+    shutil.copytree(
+        Path(factorkit.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    # A file, so that no folder can be made there, whoever asks.
+    for folder in [package, *filter(Path.is_dir, package.rglob("*"))]:
+        (folder / "__pycache__").write_text("")
+    no_home = tmp_path / "home"
+    no_home.write_text("")
+    for folder in (package, package.parent, tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")
+    }
+    environment |= {"HOME": str(no_home), "PYTHONPATH": str(package.parent)}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", CODE],
+            capture_output=True,
+            check=False,
+            env=environment,
+            cwd=package.parent,
+            preexec_fn=as_nobody(),
+        )
+    except PermissionError:
+        pytest.skip("another user may not run this Python")
+    assert done.returncode == 0, done.stderr.decode()
+    home, H, told = pickle.loads(done.stdout)
+    assert Path(home).parent == package
+    assert len(told) >= 1 and "Set NUMBA_CACHE_DIR to a writable folder" in told[0]
+    X = np.random.default_rng(0).random((20, 8))
+    assert_array_equal(H, NMF(3, tol=0, max_iter=3).fit(X).components_)
