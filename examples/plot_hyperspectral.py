@@ -34,7 +34,7 @@ print(f"{lost.mean():.0%} of {X.size / 1e6:.1f} million entries are missing")
 # Fit
 # ---
 
-nmf = NMF(n_components=6, max_iter=500, random_state=0)
+nmf = NMF(n_components=6, tol=1e-4, max_iter=500, random_state=0)
 W = nmf.fit_transform(X_ruined)
 X_filled = np.where(lost, nmf.inverse_transform(W), X)
 relative = np.linalg.norm((X_filled - X)[lost]) / np.linalg.norm(X[lost])

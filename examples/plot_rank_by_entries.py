@@ -45,9 +45,8 @@ by_entries.fit(coords, values)
 print("over entries:", by_entries.best_params_)
 
 # %%
-# Both as validation curves, by scikit-learn's own display. The score is the variance explained, of
-# held-out rows on the left and of held-out entries on the right, so the scales differ; the shapes
-# are what matters.
+# Both as validation curves, by scikit-learn's own display. Each side has its own score, greater is
+# better: what matters is where the curve of the held-out data turns down.
 
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.8), layout="constrained")
 options = {"param_range": ranks, "cv": folds, "std_display_style": "errorbar"}
@@ -57,6 +56,8 @@ ValidationCurveDisplay.from_estimator(
 ValidationCurveDisplay.from_estimator(
     regressor, coords, values, param_name="estimator__n_components", ax=axes[1], **options
 )
+axes[0].set_ylabel("Explained variance")
+axes[1].set_ylabel("R²")
 for ax, search, unit in zip(axes, [by_rows, by_entries], ["rows", "entries"], strict=True):
     (chosen,) = search.best_params_.values()
     ax.axvline(chosen, color="0.5", linestyle="--", linewidth=1, zorder=0)

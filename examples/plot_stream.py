@@ -60,11 +60,16 @@ figure, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
 for factor, curve in zip(factors, likeness, strict=True):
     ax.plot(np.arange(1, n_blocks + 1), curve, label=f"forget_factor={factor}", linewidth=1.8)
 ax.axvline(change + 0.5, color="0.5", linestyle="--", linewidth=1)
-ax.text(change + 1.5, 0.03, "two spectra change", color="0.4", transform=ax.get_xaxis_transform())
+ax.text(
+    *(change - 0.5, 0.05, "two spectra change"),
+    color="0.4",
+    horizontalalignment="right",
+    transform=ax.get_xaxis_transform(),
+)
 ax.set(xlabel="Block", ylabel="Cosine to the truth, worst of 5", ylim=(None, 1.01))
 ax.grid(alpha=0.25)
 ax.spines[["top", "right"]].set_visible(False)
-ax.legend(frameon=False)
+ax.legend(frameon=False, loc="center left")
 
 # %%
 # A file on disk

@@ -55,9 +55,7 @@ pipeline = Pipeline(
     [
         (
             "count",
-            CountVectorizer(
-                stop_words="english", min_df=8, max_df=0.4, token_pattern=r"[a-z]{3,}"
-            ),
+            CountVectorizer(stop_words="english", min_df=8, max_df=0.4, token_pattern=r"[a-z]{3,}"),
         ),
         ("topics", NMF(beta_loss="kullback-leibler", max_iter=500, random_state=0)),
         ("share", Normalizer("l1")),

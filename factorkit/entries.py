@@ -74,12 +74,13 @@ class EntryRegressor(CallbackSupportMixin, MetaEstimatorMixin, RegressorMixin, B
     --------
     >>> import numpy as np
     >>> from factorkit import NMF, EntryRegressor, to_entries
-    >>> from sklearn.model_selection import cross_val_score
+    >>> from sklearn.model_selection import KFold, cross_val_score
     >>> rng = np.random.default_rng(0)
     >>> X = rng.random((30, 2)) @ rng.random((2, 20))
     >>> coords, values = to_entries(X)
     >>> regressor = EntryRegressor(NMF(n_components=2, max_iter=500, random_state=0))
-    >>> scores = cross_val_score(regressor, coords, values, cv=3)
+    >>> folds = KFold(3, shuffle=True, random_state=0)
+    >>> scores = cross_val_score(regressor, coords, values, cv=folds)
     >>> bool(scores.min() > 0.9)
     True
     """

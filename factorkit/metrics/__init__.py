@@ -5,6 +5,7 @@ from factorkit.utils._lazy import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
+        "cosine_similarity": "_matching",
         "explained_variance": "_errors",
         "matched_components": "_matching",
         "spectral_angle": "_matching",

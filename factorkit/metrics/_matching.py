@@ -49,7 +49,7 @@ def matched_components(A, B, metric="cosine"):
 
     See Also
     --------
-    spectral_angle : The angle between two components, or rows of two matrices.
+    cosine_similarity, spectral_angle : Of two components, or of the rows of two matrices.
 
     Notes
     -----
@@ -86,6 +86,43 @@ def matched_components(A, B, metric="cosine"):
     permutation[rows] = columns
     scores[rows] = likeness[rows, columns]
     return permutation, scores
+
+
+def cosine_similarity(a, b):
+    """Cosine of the angle between spectra, or components: how alike they are but for their scales.
+
+    .. math:: \\cos \\theta(a, b) = \\frac{a^T b}{\\|a\\| \\, \\|b\\|}
+
+    Parameters
+    ----------
+    a, b : array-like of shape (..., n_features)
+        Spectra along the last axis; the other axes are broadcast, as by :func:`spectral_angle`:
+        rows are paired with rows. scikit-learn's function of this name takes every row of one
+        matrix with every row of the other.
+
+    Returns
+    -------
+    cosine : float or ndarray of float64 of shape (...)
+        Between -1 and 1. It is 0 where a spectrum is all zeros, as that has no direction.
+
+    Raises
+    ------
+    ValueError
+        For shapes that can't be broadcast, and for NaN or infinite values.
+
+    See Also
+    --------
+    spectral_angle : The angle, which tells near spectra better apart.
+
+    Examples
+    --------
+    >>> from factorkit.metrics import cosine_similarity
+    >>> cosine_similarity([[3.0, 4.0], [1.0, 0.0]], [[6.0, 8.0], [0.0, 2.0]]).round(6).tolist()
+    [1.0, 0.0]
+    """
+    a, b = _check_pair(a, b)
+    cosine = np.vecdot(_unit(a), _unit(b)).clip(-1, 1)
+    return cosine if cosine.ndim else float(cosine)
 
 
 def spectral_angle(a, b):
@@ -126,14 +163,19 @@ def spectral_angle(a, b):
     >>> round(spectral_angle([1.0, 1.0], [0.0, 3.0]), 6)
     0.785398
     """
+    a, b = _check_pair(a, b)
+    angle = _angle(a, b)
+    return angle if angle.ndim else float(angle)
+
+
+def _check_pair(a, b):
     a, b = (
         check_array(v, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name=name)
         for v, name in [(a, "a"), (b, "b")]
     )
     if a.shape[-1] != b.shape[-1]:
         raise ValueError(f"a has {a.shape[-1]} features and b has {b.shape[-1]}: they must agree.")
-    angle = _angle(a, b)
-    return angle if angle.ndim else float(angle)
+    return a, b
 
 
 def _angle(a, b):

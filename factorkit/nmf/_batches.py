@@ -46,18 +46,20 @@ class Batches:
         return self._checked(self._X[rows]) if self._checks else self._X[rows]
 
     def sample(self, n_rows):
-        """Some rows, drawn with a fixed seed, as an array of their own."""
+        """Some rows, drawn with a fixed seed, as an array of their own; not all missing."""
         n_samples = self.shape[0]
-        if n_rows >= n_samples:
-            return self[:]
-        # Generator.choice, unlike permutation, takes no memory for what it leaves.
-        rng = np.random.default_rng(0)
-        return self[np.sort(rng.choice(n_samples, n_rows, replace=False, shuffle=False))]
+        rows = slice(None)
+        if n_rows < n_samples:
+            # Generator.choice, unlike permutation, takes no memory for what it leaves.
+            rng = np.random.default_rng(0)
+            rows = np.sort(rng.choice(n_samples, n_rows, replace=False, shuffle=False))
+        X = self._X[rows]
+        return self._checked(X, reset=True, block=False) if self._checks else X
 
-    def _checked(self, X, *, reset=False):
+    def _checked(self, X, *, reset=False, block=True):
         estimator = self._estimator
         X = validate_matrix(
-            estimator, np.asarray(X), reset=reset, missing=estimator.missing, block=True
+            estimator, np.asarray(X), reset=reset, missing=estimator.missing, block=block
         )
         estimator._check_values(X)
         return X

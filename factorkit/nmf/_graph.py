@@ -20,8 +20,9 @@ class GraphNMF(NMF):
     .. math::
 
         \\min_{W, H \\ge 0} \\tfrac12 \\|X - WH\\|_F^2
-            + \\tfrac{\\alpha}{2} \\sum_t \\|h_t\\|^2\\, w_t^\\top (D - S)\\, w_t
-            + \\text{the penalties of NMF}
+            &+ \\tfrac{\\alpha}{2} \\sum_t \\|h_t\\|^2\\, w_t^\\top (D - S)\\, w_t
+
+            &+ \\text{the penalties of NMF}
 
     over W (n_samples × n_components) and H (n_components × n_features), where S is the affinity
     of the samples, D its row sums, and α is `alpha_graph`. The factor ‖h_t‖² makes the penalty

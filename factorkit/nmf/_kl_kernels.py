@@ -161,9 +161,9 @@ def _count_positive(x):
 def sweep_dense_rows(X, Y, W, H, base, first_row, l1, l2, floor, scale, safe, max_sweeps, valued):
     """Sweep the rows of a block X against W[:, first_row:]; returns sums of `_solve_row`.
 
-    Y : the model, positive; overwritten. base : (n_components, rows of X), or (n_components, 1) where all rows
-    share it. Zeros of X count in `base` alone, so a row with many zeros is first compressed to
-    its nonzeros.
+    Y : the model, positive; overwritten. base : (n_components, rows of X), or (n_components, 1)
+    where all rows share it. Zeros of X count in `base` alone, so a row with many zeros is first
+    compressed to its nonzeros.
     """
     k, m = H.shape
     y_gathered = np.empty(m, X.dtype)

@@ -38,7 +38,8 @@ class MiniBatchNMF(NMFBase):
 
     .. math::
 
-        T \\leftarrow \\rho T + W_b^T X_b, \\quad S \\leftarrow \\rho S + W_b^T W_b, \\quad
+        T \\leftarrow \\rho T + W_b^T X_b, \\qquad S \\leftarrow \\rho S + W_b^T W_b,
+
         H \\leftarrow \\arg\\min_{H \\ge 0}\\ \\tfrac12 \\langle S, H H^T \\rangle
         - \\langle T, H \\rangle
 

@@ -40,8 +40,8 @@ def mean_cosine(restarts):
 def cophenetic_correlation(restarts):
     """Cophenetic correlation of the consensus of the clusters; 1 if all restarts agree.
 
-    The distance of two rows is the fraction of the restarts in which they are in different
-    clusters; the correlation is that with the heights at which average linkage joins them.
+    The distance of two rows is the number of restarts in which they are in different clusters; the
+    correlation is that with the heights at which average linkage joins them.
     """
     from scipy.cluster.hierarchy import cophenet, linkage
 
@@ -50,7 +50,6 @@ def cophenetic_correlation(restarts):
     apart = np.zeros(len(first))
     for labels in clusters:
         apart += labels[first] != labels[second]
-    apart /= len(clusters)
     if not len(apart) or np.ptp(apart) == 0:
         return 1.0  # a single cluster, or each row one of its own, in every restart
     # Equal distances that rounding makes unequal lead SciPy 1.17 to merge a cluster twice.

@@ -1,5 +1,7 @@
 """Explained variance counts the observed entries, and no others."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -69,6 +71,31 @@ def test_blocks_of_any_size_give_the_same(X, factors, monkeypatch):
             patch.setattr("factorkit.utils._errors._BLOCK_SIZE", 20)
             blocked = explained_variance(given, *factors, sample_weight=weight)
         assert blocked == pytest.approx(score, abs=1e-14)
+
+
+@pytest.mark.parametrize("missing", ["nan", "unstored"])
+def test_neither_the_product_nor_a_dense_copy_of_sparse_data_is_formed(missing):
+    rng = np.random.default_rng(0)
+    shape, k = (6000, 4000), 3
+    W, H = rng.random((shape[0], k)), rng.random((k, shape[1]))
+    rows, columns = rng.integers(shape[0], size=20_000), rng.integers(shape[1], size=20_000)
+    X = sparse.csr_array(sparse.coo_array((np.ones(20_000), (rows, columns)), shape=shape))
+    tracemalloc.start()
+    explained_variance(X, W, H, missing=missing)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12e6  # a dense matrix of bytes would be 24 MB
+
+
+def test_the_product_with_dense_data_is_formed_in_blocks():
+    rng = np.random.default_rng(0)
+    W, H = rng.random((4000, 3)), rng.random((3, 2000))
+    X = W @ H
+    tracemalloc.start()
+    explained_variance(X, W, H)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < X.nbytes / 4
 
 
 def test_weights_equal_repeated_samples(X, factors):

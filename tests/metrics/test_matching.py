@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from factorkit.metrics import matched_components, spectral_angle
+from factorkit.metrics import cosine_similarity, matched_components, spectral_angle
 
 
 @pytest.mark.parametrize("metric, perfect", [("cosine", 1.0), ("spectral_angle", 0.0)])
@@ -90,3 +90,31 @@ def test_spectra_without_direction_are_at_right_angles_with_all():
     assert spectral_angle([0.0, 0.0], [0.0, 0.0]) == pytest.approx(np.pi / 2)
     with pytest.raises(ValueError, match="must agree"):
         spectral_angle([1.0], [1.0, 2.0])
+
+
+def test_cosines_pair_rows_with_rows_and_are_those_of_the_angles():
+    rng = np.random.default_rng(0)
+    A, B = rng.normal(size=(4, 7)), rng.normal(size=(4, 7))
+    assert_allclose(cosine_similarity(A, B), np.cos(spectral_angle(A, B)), atol=1e-14)
+    every = cosine_similarity(A[:, None], B[:3])
+    assert every.shape == (4, 3)
+    assert_allclose(every, np.cos(spectral_angle(A[:, None], B[:3])), atol=1e-14)
+    assert isinstance(cosine_similarity(A[0], B[0]), float)
+
+
+def test_cosines_do_not_depend_on_scales_but_for_the_sign():
+    a = np.random.default_rng(0).normal(size=9)
+    for scale in (1e-200, 1.0, 1e200):
+        assert cosine_similarity(a, scale * a) == pytest.approx(1, abs=1e-15)
+        assert cosine_similarity(a, -scale * a) == pytest.approx(-1, abs=1e-15)
+    close = np.linspace(1, 2, 1000)
+    assert cosine_similarity(close, 3 * close) <= 1
+
+
+def test_cosines_of_spectra_without_direction_are_zero():
+    assert cosine_similarity([0.0, 0.0], [1.0, 2.0]) == 0
+    assert cosine_similarity([0.0, 0.0], [0.0, 0.0]) == 0
+    with pytest.raises(ValueError, match="must agree"):
+        cosine_similarity([1.0], [1.0, 2.0])
+    with pytest.raises(ValueError, match="NaN"):
+        cosine_similarity([np.nan, 1.0], [1.0, 2.0])

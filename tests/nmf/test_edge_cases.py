@@ -66,7 +66,9 @@ EDGES = [
 def test_any_nonnegative_matrix_is_factorized(name, solver, beta_loss, penalty, container):
     X = edge(name)
     for k in (1, 3, 14):
-        nmf = NMF(k, solver=solver, beta_loss=beta_loss, tol=0, max_iter=15, random_state=0, **penalty)
+        nmf = NMF(
+            k, solver=solver, beta_loss=beta_loss, tol=0, max_iter=15, random_state=0, **penalty
+        )
         W, H = nmf.fit_transform(container(X)), nmf.components_
         assert W.shape == (len(X), k) and H.shape == (k, X.shape[1])
         for values in (W, H, nmf.reconstruction_err_, nmf.kkt_residual_):
@@ -99,7 +101,9 @@ def test_any_nonnegative_matrix_with_holes_is_factorized(name, beta_loss, missin
 
 
 @pytest.mark.parametrize("solver, beta_loss", METHODS)
-@pytest.mark.parametrize("name", ["constant", "equal rows", "equal columns", "one row", "one entry"])
+@pytest.mark.parametrize(
+    "name", ["constant", "equal rows", "equal columns", "one row", "one entry"]
+)
 @pytest.mark.parametrize("k", [1, 3])
 def test_matrices_of_rank_one_are_reproduced(solver, beta_loss, name, k):
     X = edge(name)
@@ -195,7 +199,9 @@ def test_a_data_frame_gives_names_to_the_features(rng):
         nmf.transform(frame[["b", "a", "c"]])
     frame.loc[3, "b"] = None  # missing, in pandas' words
     X[3, 1] = np.nan
-    assert_array_equal(nmf.fit_transform(frame), NMF(2, tol=0, max_iter=5, random_state=0).fit_transform(X))
+    assert_array_equal(
+        nmf.fit_transform(frame), NMF(2, tol=0, max_iter=5, random_state=0).fit_transform(X)
+    )
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -22,6 +22,7 @@ from factorkit.utils._sklearn import HAS_CALLBACKS
 
 from ._reference import LOSSES, low_rank
 
+
 def expected_failures(estimator):
     """scikit-learn's own NMF takes no weights, so it is spared these two checks."""
     if estimator.n_components == "auto":

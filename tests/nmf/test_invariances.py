@@ -43,9 +43,7 @@ def optimum(X, k=2, **options):
 
 @pytest.mark.parametrize("solver, beta_loss", METHODS)
 @pytest.mark.parametrize("penalty", PENALTIES)
-def test_permuted_rows_and_columns_permute_the_factors(
-    X, start, rng, solver, beta_loss, penalty
-):
+def test_permuted_rows_and_columns_permute_the_factors(X, start, rng, solver, beta_loss, penalty):
     rows, columns = rng.permutation(40), rng.permutation(25)
     W, H = start
     options = {"solver": solver, "beta_loss": beta_loss, **penalty}
@@ -75,7 +73,15 @@ def test_permuted_components_permute_the_optimum(planted, solver, beta_loss):
 def test_the_unit_of_the_data_is_that_of_the_model(X, solver, beta_loss, unit, container, init):
     fits = []
     for c in (1.0, unit):
-        nmf = NMF(3, init=init, solver=solver, beta_loss=beta_loss, tol=1e-3, max_iter=2000, random_state=0)
+        nmf = NMF(
+            3,
+            init=init,
+            solver=solver,
+            beta_loss=beta_loss,
+            tol=1e-3,
+            max_iter=2000,
+            random_state=0,
+        )
         W = nmf.fit_transform(container(c * X))
         fits.append((W @ nmf.components_ / c, nmf.n_iter_, nmf.kkt_residual_))
     assert fits[0][1] == fits[1][1]
@@ -207,7 +213,10 @@ def test_float32_keeps_the_digits_of_a_good_fit(beta_loss):
 def test_a_penalty_of_zero_is_no_penalty(X, start, solver, beta_loss):
     options = {"solver": solver, "beta_loss": beta_loss}
     plain = fit(X, *start, **options)
-    for zero in ({"alpha_W": 0.0, "l1_ratio": 1.0}, {"alpha_W": 0.0, "alpha_H": 0.0, "l1_ratio": 0.3}):
+    for zero in (
+        {"alpha_W": 0.0, "l1_ratio": 1.0},
+        {"alpha_W": 0.0, "alpha_H": 0.0, "l1_ratio": 0.3},
+    ):
         for a, b in zip(fit(X, *start, **options, **zero), plain, strict=True):
             assert_array_equal(a, b)
 
@@ -237,7 +246,9 @@ def test_names_and_numbers_of_a_loss_are_the_same(X):
 @pytest.mark.parametrize("init", [None, "random", "nndsvd", "nndsvda", "nndsvdar"])
 def test_the_same_seed_gives_the_same_bits(X, beta_loss, init):
     fits = [
-        NMF(4, init=init, beta_loss=beta_loss, tol=0, max_iter=5, random_state=3, shuffle=True).fit(X)
+        NMF(4, init=init, beta_loss=beta_loss, tol=0, max_iter=5, random_state=3, shuffle=True).fit(
+            X
+        )
         for _ in range(2)
     ]
     assert_array_equal(fits[0].components_, fits[1].components_)

@@ -93,7 +93,9 @@ def variants(X, rng):
 VARIANTS = list(variants(np.ones((2, 2)), np.random.default_rng(0)))
 
 
-@pytest.mark.parametrize("solver, beta_loss", [("cd", b) for b in LOSSES] + [("mu", b) for b in BETAS])
+@pytest.mark.parametrize(
+    "solver, beta_loss", [("cd", b) for b in LOSSES] + [("mu", b) for b in BETAS]
+)
 @pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("init", ["random", None])
 def test_the_objective_never_rises(X, solver, beta_loss, penalty, init):
@@ -187,10 +189,12 @@ def test_a_converged_fit_is_stationary(X, solver, beta_loss, penalty):
     assert nmf.kkt_residual_ < limit
 
 
-@pytest.mark.parametrize("variant", ["holes", "many holes", "entry weights", "entry weights and holes"])
+@pytest.mark.parametrize(
+    "variant", ["holes", "many holes", "entry weights", "entry weights and holes"]
+)
 @pytest.mark.parametrize("beta_loss", LOSSES)
 def test_a_converged_fit_with_holes_or_weights_is_stationary(X, rng, variant, beta_loss):
-    data, parameters, weights = variants(X, rng)[variant]
+    data, _, weights = variants(X, rng)[variant]
     nmf = NMF(3, beta_loss=beta_loss, random_state=0, init="random", tol=1e-5, max_iter=20_000)
     W = nmf.fit_transform(data, **weights)
     V = weights.get("entry_weight")
@@ -225,7 +229,9 @@ def test_no_worse_optimum_than_scikit_learn_in_the_median(beta_loss, theirs, pen
     for seed in range(9):
         X = low_rank(np.random.default_rng(seed), 30, 20, 5)
         ours = NMF(5, random_state=seed, tol=1e-5, max_iter=3000, **options)
-        sklearn = SklearnNMF(5, random_state=seed, solver=theirs, tol=1e-7, max_iter=3000, **options)
+        sklearn = SklearnNMF(
+            5, random_state=seed, solver=theirs, tol=1e-7, max_iter=3000, **options
+        )
         weights = {"alpha_W": 0.0, "alpha_H": "same", "l1_ratio": 0.0, **PENALTIES[penalty]}
         values = [
             sklearn_objective(X, nmf.fit_transform(X), nmf.components_, beta_loss, **weights)
@@ -235,7 +241,9 @@ def test_no_worse_optimum_than_scikit_learn_in_the_median(beta_loss, theirs, pen
     assert np.median(ratios) < 1.001
 
 
-@pytest.mark.parametrize("solver, beta_loss", [("cd", b) for b in LOSSES] + [("mu", b) for b in BETAS])
+@pytest.mark.parametrize(
+    "solver, beta_loss", [("cd", b) for b in LOSSES] + [("mu", b) for b in BETAS]
+)
 def test_an_l1_penalty_gives_exact_zeros_in_coordinate_descent(X, solver, beta_loss):
     options = {"beta_loss": beta_loss, "solver": solver, "init": "random", "random_state": 0}
     options |= {"tol": 1e-4, "max_iter": 5000}

@@ -31,7 +31,11 @@ def small_blocks(monkeypatch):
 
     def cut(n_rows, work_per_row, *, multiple=64, target=2e7, smallest=64):
         blocks = blocks_of(
-            n_rows, work_per_row, multiple=multiple, target=target / 2000, smallest=min(smallest, 16)
+            n_rows,
+            work_per_row,
+            multiple=multiple,
+            target=target / 2000,
+            smallest=min(smallest, 16),
         )
         made.append(len(blocks))
         return blocks

@@ -109,9 +109,7 @@ def test_a_weight_of_two_is_a_repeated_row(planted, rng, beta_loss, missing_rows
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
 def test_weights_of_samples_are_weights_of_their_entries(planted, rng, beta_loss, container):
     weight = rng.random(25) + 0.2
-    by_sample = reconstruct(
-        container(planted), 2, {"sample_weight": weight}, beta_loss=beta_loss
-    )
+    by_sample = reconstruct(container(planted), 2, {"sample_weight": weight}, beta_loss=beta_loss)
     entries = np.broadcast_to(weight[:, None], planted.shape)
     by_entry = reconstruct(planted, 2, {"entry_weight": entries}, beta_loss=beta_loss)
     assert_allclose(by_sample, by_entry, atol=1e-4 * planted.max())
@@ -172,7 +170,9 @@ def test_rows_and_columns_without_entries_do_not_disturb(X, solver, beta_loss, p
     assert np.isfinite(W).all() and np.isfinite(nmf.components_).all()
     assert np.isfinite(nmf.objective_).all() and np.isfinite(nmf.kkt_residual_)
     rest = np.delete(np.delete(X, 3, axis=0), 7, axis=1)
-    expected = objective(rest, np.delete(W, 3, axis=0), np.delete(nmf.components_, 7, axis=1), beta_loss)
+    expected = objective(
+        rest, np.delete(W, 3, axis=0), np.delete(nmf.components_, 7, axis=1), beta_loss
+    )
     assert nmf.reconstruction_err_ == pytest.approx(np.sqrt(2 * expected), rel=1e-8)
 
 

@@ -115,9 +115,9 @@ def test_one_component_is_always_stable(fitted):
 
 
 def test_the_smallest_number_within_one_standard_error_is_chosen():
-    errors = np.array([[9.0, 9.0], [3.0, 4.0], [2.0, 4.0], [5.0, 5.0]])
-    assert _smallest_within_one_standard_error(errors) == 1  # 3.5 <= 3 + 1
-    errors[1] += 0.6
+    errors = np.array([[9.0, 9.0], [3.4, 4.4], [2.0, 4.0], [5.0, 5.0]])
+    assert _smallest_within_one_standard_error(errors) == 1  # 3.9 <= 3 + 1
+    errors[1] += 0.2
     assert _smallest_within_one_standard_error(errors) == 2  # 4.1 > 3 + 1
 
 

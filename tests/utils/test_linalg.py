@@ -1,0 +1,51 @@
+"""Sums in float64 whatever the dtype, and Gram matrices of rows."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import sparse
+
+from factorkit.utils._linalg import _inner, gram, inner, row_grams, scale_rows, squared_norm
+
+
+def test_inner_products_of_float32_are_summed_in_float64():
+    # Above 2^24 float32 can't count: a sum in float32 stays there.
+    ones = np.ones((5, 4_000_000), dtype=np.float32)
+    assert inner(ones, ones) == 20_000_000
+    assert squared_norm(ones) == 20_000_000
+    rng = np.random.default_rng(0)
+    A, B = rng.standard_normal((2, 300, 7)).astype(np.float32)
+    exact = np.sum(A.astype(float) * B.astype(float))
+    assert inner(A, B) == pytest.approx(exact, rel=1e-12)
+    assert inner(A.astype(float), B) == pytest.approx(exact, rel=1e-12)
+    assert inner(A.T, B.T) == pytest.approx(exact, rel=1e-12)
+    assert _inner.py_func(A.ravel(), B.ravel()) == pytest.approx(exact, rel=1e-12)
+
+
+def test_inner_products_of_transposed_arrays_pair_the_right_entries(rng):
+    A, B = rng.random((4, 6)), rng.random((6, 4))
+    assert inner(A, B.T) == pytest.approx(np.sum(A * B.T))
+
+
+def test_a_gram_matrix_of_float32_is_float64(rng):
+    H = rng.random((3, 1000)).astype(np.float32)
+    assert gram(H).dtype == np.float64
+    assert_allclose(gram(H), H.astype(float) @ H.astype(float).T, rtol=1e-14)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_gram_matrices_of_rows_are_weighted_sums_of_outer_products(rng, k):
+    V, H = rng.random((9, 13)), rng.random((k, 13))
+    expected = np.einsum("ij,tj,uj->itu", V, H, H)
+    assert_allclose(row_grams(V, H), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_are_scaled_in_their_dtype(rng, dtype):
+    X = (rng.random((6, 4)) * (rng.random((6, 4)) > 0.5)).astype(dtype)
+    X[2] = 0
+    scale = rng.random(6)
+    expected = X * scale.astype(dtype)[:, None]
+    for scaled in (scale_rows(X, scale), scale_rows(sparse.csr_array(X), scale).toarray()):
+        assert scaled.dtype == dtype
+        assert_allclose(scaled, expected)

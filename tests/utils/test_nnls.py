@@ -1,0 +1,156 @@
+"""The nonnegative least-squares solvers, against SciPy and against their plain Python."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.optimize import nnls
+
+from factorkit.utils._nnls import coordinate_sweeps, solve_nnls, solve_nnls_rows
+from factorkit.utils._nnls_kernels import pivot_rows, sweep_columns
+from factorkit.utils._threads import Workers
+
+WORKERS = Workers(1)
+
+
+def problem(rng, k, n=50, m=30, duplicated=False):
+    """(X, H, A, G) of min ½ ‖x − w H‖² for each row x of X."""
+    H = rng.random((k, m)) * (rng.random((k, m)) > 0.3)
+    if duplicated:
+        H[-1] = H[0]
+    X = rng.random((n, k)) @ H + rng.standard_normal((n, m))
+    return X, H, H @ X.T, H @ H.T
+
+
+def value(W, A, G):
+    """½ w G w − a·w of each row."""
+    return 0.5 * np.einsum("it,tu,iu->i", W, G, W) - np.einsum("it,ti->i", W, A)
+
+
+@pytest.mark.parametrize("k", [1, 2, 7, 25])
+def test_rows_are_those_of_scipy(rng, k):
+    X, H, A, G = problem(rng, k)
+    expected = np.array([nnls(H.T, x)[0] for x in X])
+    W = solve_nnls(A, G, WORKERS)
+    assert W.shape == (50, k) and W.min() >= 0
+    assert_allclose(W, expected, atol=1e-10 * max(expected.max(), 1))
+    guess = (rng.random((k, 50)) > 0.5).astype(float)  # any support to start from
+    every = np.repeat(G[None], 50, axis=0)
+    assert_allclose(solve_nnls_rows(guess, A, G[None]), expected, atol=1e-10)
+    assert_allclose(solve_nnls_rows(guess, A, every), expected, atol=1e-10)
+
+
+def test_each_row_may_have_a_gram_matrix_of_its_own(rng):
+    k, n = 5, 20
+    F = rng.random((n, k, 9))
+    x = rng.random((n, 9))
+    A, Q = np.einsum("itj,ij->ti", F, x), np.einsum("itj,iuj->itu", F, F)
+    W = solve_nnls_rows(np.zeros((k, n)), A, Q)
+    assert_allclose(W, [nnls(f.T, y)[0] for f, y in zip(F, x, strict=True)], atol=1e-10)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-8, 1e8, 1e150])
+def test_the_unit_of_the_data_does_not_matter(rng, scale):
+    _, _, A, G = problem(rng, 6)
+    W = solve_nnls(A, G, WORKERS)
+    assert_allclose(solve_nnls(scale * A, G, WORKERS), scale * W, rtol=1e-9, atol=1e-12 * scale)
+
+
+def test_equal_components_share_what_is_explained(rng):
+    _, _, A, G = problem(rng, 6, duplicated=True)
+    W = solve_nnls(A, G, WORKERS)
+    unique = solve_nnls(A[:-1], G[:-1, :-1], WORKERS)
+    assert_allclose(value(W, A, G), value(unique, A[:-1], G[:-1, :-1]), rtol=1e-9)
+    assert_allclose(W[:, 0] + W[:, -1], unique[:, 0], atol=1e-7)
+
+
+def test_components_of_zeros_get_nothing(rng):
+    _, _, A, G = problem(rng, 6)
+    A[2] = G[2] = G[:, 2] = 0
+    W = solve_nnls(A, G, WORKERS)
+    assert_array_equal(W[:, 2], 0)
+    rest = [0, 1, 3, 4, 5]
+    assert_allclose(W[:, rest], solve_nnls(A[rest], G[np.ix_(rest, rest)], WORKERS), atol=1e-10)
+    assert_array_equal(solve_nnls(A, np.zeros_like(G), WORKERS), 0)
+
+
+def test_a_row_depends_on_itself_alone(rng):
+    _, _, A, G = problem(rng, 8, n=300)
+    W = solve_nnls(A, G, WORKERS)
+    order = rng.permutation(300)
+    assert_array_equal(solve_nnls(A[:, order], G, WORKERS), W[order])
+    assert_array_equal(solve_nnls(A[:, 17:18], G, WORKERS)[0], W[17])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 7, 64, 131])
+def test_sweeps_descend_to_the_exact_solution(rng, dtype, n):
+    _, _, A, G = problem(rng, 6, n=n)
+    exact = solve_nnls(A, G, WORKERS)
+    W, A = np.ones((6, n), dtype), A.astype(dtype)
+    last = value(W.T.astype(float), A.astype(float), G).sum()
+    for _ in range(5):
+        step = coordinate_sweeps(W, A, G, WORKERS, max_sweeps=1)
+        new = value(W.T.astype(float), A.astype(float), G).sum()
+        assert W.min() >= 0 and step > 0 and new <= last + 1e-5 * abs(last)
+        last = new
+    coordinate_sweeps(W, A, G, WORKERS, max_sweeps=5000, inner_tol=0)
+    assert_allclose(W.T, exact, atol=(1e-3 if dtype == np.float32 else 1e-8) * exact.max())
+
+
+def test_the_step_is_the_change_of_the_first_sweep_and_zero_at_the_solution(rng):
+    _, _, A, G = problem(rng, 6)
+    W = np.ones((6, 50))
+    step = coordinate_sweeps(W, A, G, WORKERS, max_sweeps=1)
+    assert step == pytest.approx(np.linalg.norm(W - 1), rel=1e-12)
+    W = np.ascontiguousarray(solve_nnls(A, G, WORKERS).T)
+    assert coordinate_sweeps(W, A, G, WORKERS) < 1e-10
+
+
+def one_sweep(W, A, G):
+    """Cyclic coordinate descent as it is written in books."""
+    W = W.copy()
+    for t in range(len(W)):
+        W[t] = np.maximum(0, W[t] + (A[t] - G[t] @ W) / G[t, t])
+    return W
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [3, 64, 150])
+def test_vector_instructions_do_what_plain_python_does(rng, dtype, n):
+    _, _, A, G = problem(rng, 5, n=n)
+    A, G, start = A.astype(dtype), G.astype(dtype), np.ones((5, n), dtype)
+    compiled, plain = start.copy(), start.copy()
+    changes = [
+        sweep(W, A, G, 0, n, 1, 0.0)
+        for sweep, W in ((sweep_columns, compiled), (sweep_columns.py_func, plain))
+    ]
+    rtol = 1e-4 if dtype == np.float32 else 1e-12
+    assert_allclose(compiled, plain, rtol=rtol, atol=rtol)
+    assert_allclose(compiled, one_sweep(start, A, G), rtol=rtol, atol=rtol)
+    assert changes[0] == pytest.approx(changes[1], rel=rtol)
+
+
+def test_sweeps_leave_other_columns_alone(rng):
+    _, _, A, G = problem(rng, 5)
+    W = np.ones((5, 50))
+    sweep_columns(W, A, G, 10, 30, 2, 0.0)
+    assert_array_equal(W[:, :10], 1)
+    assert_array_equal(W[:, 30:], 1)
+    assert not (W[:, 10:30] == 1).any(axis=0).all()
+
+
+@pytest.mark.parametrize("duplicated", [False, True])
+def test_compiled_pivoting_does_what_plain_python_does(rng, duplicated):
+    _, _, A, G = problem(rng, 5, n=12, duplicated=duplicated)
+    compiled, plain = np.ones((12, 5)), np.ones((12, 5))
+    rows = np.ascontiguousarray(A.T)
+    solved = pivot_rows(compiled, rows, G[None], 35)
+    assert_array_equal(solved, pivot_rows.py_func(plain, rows, G[None], 35))
+    assert_allclose(compiled, plain, rtol=1e-10, atol=1e-12)
+    assert solved.all() != duplicated
+
+
+def test_pivoting_that_runs_out_of_rounds_says_so_and_is_finished_otherwise(rng):
+    X, H, A, G = problem(rng, 8)
+    rows = np.zeros((50, 8))
+    assert not pivot_rows(rows, np.ascontiguousarray(A.T), G[None], 1).all()
