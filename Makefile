@@ -53,7 +53,7 @@ lint: $(VENV)/.installed-lint
 	$(RUN) -m codespell_lib
 	$(VENV)/bin/lint-imports
 
-examples: $(VENV)/.installed-plot
+examples: $(VENV)/.installed-doc
 	set -e; for script in examples/plot_*.py; do \
 	    echo "$$script"; MPLBACKEND=agg $(RUN) -W error "$$script"; done
 

@@ -54,7 +54,6 @@ def make_panels(display, ax, n_panels, *, n_columns=1, panel_size=(6.0, 4.0), **
         spec = figure.add_gridspec(n_rows, n_columns, height_ratios=grid.pop("height_ratios", None))
     else:
         (outer,) = given
-        figure = outer.figure
         place = outer.get_subplotspec()
         if place is None:
             raise ValueError(

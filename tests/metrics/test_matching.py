@@ -107,8 +107,9 @@ def test_cosines_do_not_depend_on_scales_but_for_the_sign():
     for scale in (1e-200, 1.0, 1e200):
         assert cosine_similarity(a, scale * a) == pytest.approx(1, abs=1e-15)
         assert cosine_similarity(a, -scale * a) == pytest.approx(-1, abs=1e-15)
-    close = np.linspace(1, 2, 1000)
-    assert cosine_similarity(close, 3 * close) <= 1
+    # Rounding alone takes some of these beyond 1.
+    rows = np.random.default_rng(0).normal(size=(200, 9))
+    assert cosine_similarity(rows, 3 * rows).max() <= 1
 
 
 def test_cosines_of_spectra_without_direction_are_zero():

@@ -4,7 +4,6 @@ import pickle
 
 import numpy as np
 import pytest
-from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import MiniBatchNMF as TheirMiniBatchNMF
 from sklearn.exceptions import ConvergenceWarning
@@ -45,7 +44,7 @@ def test_separable_components_are_recovered(beta_loss, draw):
         model = MiniBatchNMF(
             4, init=None if seed == 0 else "random", random_state=seed, batch_size=200,
             max_iter=100, tol=0, beta_loss=beta_loss,
-        ).fit(planted.X)  # fmt: skip
+        ).fit(planted.data)  # fmt: skip
         best = max(best, matched_components(planted.H, model.components_)[1].min())
     assert best > 0.98
 
@@ -53,18 +52,17 @@ def test_separable_components_are_recovered(beta_loss, draw):
 def test_one_pass_comes_near_to_the_full_factorization(seed):
     X, _ = load_digits(return_X_y=True)
     full = NMF(16, max_iter=100, tol=0).fit(X)
+    options = {"n_components": 16, "batch_size": 256, "random_state": seed, **EPOCH}
+    ours = MiniBatchNMF(**options).fit(X)
+    theirs = TheirMiniBatchNMF(**options).fit(X)
 
-    def error(model):
-        W = NMF.transform(full.set_params(), X) if model is full else None
-        W = model.transform(X) if W is None else W
-        return np.square(X - W @ model.components_).sum()
+    def error(components):
+        full.components_ = components
+        return np.square(X - full.transform(X) @ components).sum()
 
-    ours = MiniBatchNMF(16, batch_size=256, random_state=seed, **EPOCH).fit(X)
-    theirs = TheirMiniBatchNMF(16, batch_size=256, random_state=seed, **EPOCH).fit(X)
-    assert error(ours) < 1.25 * error(full)
-    exact = ours.set_params().fit(X) and clone(ours).fit(X)
-    exact.components_ = theirs.components_
-    assert error(ours) < error(exact)
+    reached = error(full.components_)
+    assert error(ours.components_) < 1.25 * reached
+    assert error(ours.components_) < error(theirs.components_)
 
 
 @pytest.mark.parametrize("beta_loss", ["frobenius", "kullback-leibler", 0.5])
@@ -154,12 +152,12 @@ def test_a_fit_ends_where_no_step_of_a_pass_moves_the_components(rng):
 
 
 def test_the_objective_is_that_of_the_last_pass(planted):
-    # With components that hardly move any more the two are the same.
+    # With components that hardly move any more it is the one at the end.
     X = planted + 0.3 * np.random.default_rng(0).random(planted.shape)
-    model = MiniBatchNMF(4, batch_size=120, max_iter=100, tol=0, max_no_improvement=None).fit(X)
+    model = MiniBatchNMF(4, batch_size=120, max_iter=100, tol=0, forget_factor=1.0).fit(X)
     exact = np.linalg.norm(X - model.transform(X) @ model.components_)
-    np.testing.assert_allclose(model.reconstruction_err_, exact, rtol=1e-4)
-    np.testing.assert_allclose(model.objective_[-1], 0.5 * exact**2, rtol=1e-4)
+    np.testing.assert_allclose(model.reconstruction_err_, exact, rtol=1e-3)
+    np.testing.assert_allclose(model.objective_[-1], 0.5 * exact**2, rtol=2e-3)
 
 
 @pytest.mark.parametrize("beta_loss", ["frobenius", "kullback-leibler", 1.5])

@@ -7,7 +7,7 @@ import pytest
 
 from factorkit import MiniBatchNMF
 
-OPTIONS = {"n_components": 3, "batch_size": 64, "max_iter": 2, "tol": 0}
+OPTIONS = {"n_components": 3, "batch_size": 64, "max_iter": 2, "tol": 0, "random_state": 0}
 
 
 @pytest.fixture

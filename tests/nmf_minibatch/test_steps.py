@@ -152,7 +152,9 @@ def test_what_holes_hide_is_irrelevant_to_few_and_to_many_of_them(rng):
     for fraction in (0.2, 0.7):
         hole = rng.random(truth.shape) < fraction
         X = np.where(hole, np.nan, truth)
-        model = MiniBatchNMF(N_COMPONENTS, batch_size=100, tol=0, max_iter=60).fit(X)
+        model = MiniBatchNMF(
+            N_COMPONENTS, batch_size=100, forget_factor=0.1, tol=0, max_iter=200, random_state=0
+        ).fit(X)
         filled = model.inverse_transform(model.transform(X))
         known = (~hole).sum(axis=1) > N_COMPONENTS
         error = (filled - truth)[known][hole[known]]

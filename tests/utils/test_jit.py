@@ -69,7 +69,9 @@ def test_compiled_code_is_stored_beside_the_source(tmp_path, no_environment):
     assert list((tmp_path / "__pycache__").glob("kernels.total-*.nbi"))
 
 
-def test_without_a_writable_folder_it_computes_and_warns_once(tmp_path, no_environment, monkeypatch):
+def test_without_a_writable_folder_it_computes_and_warns_once(
+    tmp_path, no_environment, monkeypatch
+):
     blocked(tmp_path / "__pycache__")
     monkeypatch.setenv("HOME", str(blocked(tmp_path / "home")))
     with pytest.warns(RuntimeWarning, match="Set NUMBA_CACHE_DIR to a writable folder") as told:

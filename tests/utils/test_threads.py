@@ -11,7 +11,9 @@ from factorkit.utils._threads import Workers, blocks_of, resolve_n_jobs
 
 
 def blas_threads():
-    return {lib["num_threads"] for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas"}
+    return {
+        lib["num_threads"] for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas"
+    }
 
 
 @pytest.mark.parametrize("n_rows", [1, 63, 64, 65, 1000, 100_003])
@@ -48,9 +50,10 @@ def test_two_jobs_are_two_threads():
 
 def test_one_job_makes_no_thread():
     with Workers(1) as workers:
-        assert workers.map(lambda s, e: threading.get_ident(), [(0, 1), (1, 2)]) == [
-            threading.get_ident()
-        ] * 2
+        assert (
+            workers.map(lambda s, e: threading.get_ident(), [(0, 1), (1, 2)])
+            == [threading.get_ident()] * 2
+        )
 
 
 def test_an_error_in_a_block_is_raised():
