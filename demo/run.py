@@ -143,7 +143,7 @@ def fill(scene, output):
             f"| `factorkit.NMF(10)` | {error(X_filled):.2%} | {seconds:.2f} |",
             f"| means of the bands | {error(by_means):.2%} | |",
             "",
-            f"{holes.sum():,} entries were set to NaN. scikit-learn's NMF takes no missing entries.",
+            f"{holes.sum():,} entries were set to NaN, which scikit-learn's NMF does not take.",
         ]
     )
 
