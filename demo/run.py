@@ -27,7 +27,7 @@ from factorkit.datasets import load_indian_pines
 from factorkit.plotting import ComponentsDisplay, RankSelectionDisplay
 
 N_COMPONENTS = 10
-N_REPEATS = 5
+N_REPEATS = 3
 MISSING = 0.3
 RANKS = [2, 4, 6, 8, 10, 12, 14]
 

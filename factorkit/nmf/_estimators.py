@@ -44,9 +44,9 @@ class NMF(NMFBase):
         of features.
 
     init : {"random", "nndsvd", "nndsvda", "nndsvdar", "custom"}, default=None
-        The start. None takes nndsvd where X is complete and `n_components` at most both its
-        sides, else random. "custom" starts from the W and H given to `fit`. The solver corrects
-        the scale of every start.
+        The start. None takes nndsvd (nndsvda for multiplicative updates) where X is complete and
+        `n_components` at most both its sides, else random. "custom" starts from the W and H given
+        to `fit`. Coordinate descent corrects the scale of a start.
 
     solver : {"auto", "cd", "mu"}, default="auto"
         "cd" is coordinate descent, for the Frobenius and the Kullback-Leibler loss; "mu"
@@ -250,9 +250,9 @@ class NMF(NMFBase):
         penalty = self._penalty(*X.shape)
         self._warn_if_one_sided(penalty)
         rng = check_random_state(self.random_state)
-        Wt, H = self._start(X, weight, W, H, rng)
         scale = self._row_scale(weight, penalty)
         with Workers(self.n_jobs) as workers:
+            Wt, H = self._start(X, weight, W, H, rng)
             if scale is None:
                 problem = self._problem(X, weight, penalty, workers, rng)
             else:
@@ -302,13 +302,16 @@ class NMF(NMFBase):
         complete, mean = _completed(X, self.missing, needed=self.init in NNDSVD)
         if complete is None:
             return random_start(X.shape, k, mean, rng, X.dtype)
+        init = self.init
+        if init is None and multiplicative and k <= min(X.shape):
+            init = "nndsvda"  # updates can't leave zero, and hardly a small number
         return initialize(
             complete,
             k,
-            self.init,
+            init,
             rng,
             weight=weight if weight is not None and weight.ndim == 1 else None,
-            avoid_zeros=self.init is None and beta != 2,
+            avoid_zeros=init is None and beta != 2,
         )
 
     def _row_scale(self, weight, penalty):

@@ -64,6 +64,7 @@ class RankSelection(MetaEstimatorMixin, MatrixFactorization):
 
     n_jobs : int, default=None
         Number of fits at a time. None is 1, unless in a :obj:`joblib.parallel_config` context.
+        They run in processes, joblib's default; threads are as fast where one fit takes a second.
         The result does not depend on it.
 
     Attributes

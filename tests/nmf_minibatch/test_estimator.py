@@ -133,13 +133,14 @@ def test_l1_makes_exact_zeros(planted):
     assert np.sum(model.components_ == 0) > np.sum(plain.components_ == 0)
 
 
-def test_a_batch_of_zeros_does_not_end_the_fit(planted):
-    X = planted.copy()
+def test_a_batch_of_zeros_does_not_end_the_fit(rng):
+    # It leaves a single component where it is: a step without a change.
+    X = rng.random((500, 15))
     X[100:200] = 0
-    model = MiniBatchNMF(4, batch_size=100, max_iter=7, init="random", random_state=0)
+    model = MiniBatchNMF(1, batch_size=100, max_iter=4, max_no_improvement=None)
     with pytest.warns(ConvergenceWarning):
         model.fit(X)
-    assert model.n_iter_ == 7
+    assert model.n_iter_ == 4
     assert np.all(model.transform(X)[100:200] == 0)
 
 
@@ -151,23 +152,24 @@ def test_a_fit_ends_where_no_step_of_a_pass_moves_the_components(rng):
     np.testing.assert_allclose(model.reconstruction_err_, 0, atol=1e-6)
 
 
-def test_the_objective_is_that_of_the_last_pass(planted):
-    # With components that hardly move any more it is the one at the end.
-    X = planted + 0.3 * np.random.default_rng(0).random(planted.shape)
-    model = MiniBatchNMF(4, batch_size=120, max_iter=100, tol=0, forget_factor=1.0).fit(X)
+def test_the_objective_is_that_of_the_last_pass(planted, rng):
+    # With components that hardly move any more it is the one at the end, whatever the start was.
+    X, H = planted + 0.3 * rng.random(planted.shape), rng.random((4, 15))
+    model = MiniBatchNMF(4, init="custom", batch_size=120, max_iter=100, tol=0).fit(X, H=H)
     exact = np.linalg.norm(X - model.transform(X) @ model.components_)
+    assert model.objective_[0] > 1.05 * model.objective_[-1]
     np.testing.assert_allclose(model.reconstruction_err_, exact, rtol=1e-3)
     np.testing.assert_allclose(model.objective_[-1], 0.5 * exact**2, rtol=2e-3)
 
 
 @pytest.mark.parametrize("beta_loss", ["frobenius", "kullback-leibler", 1.5])
-def test_float32_stays_float32_and_ends_at_the_same_objective(beta_loss, planted):
-    X = planted + 0.1
+def test_float32_stays_float32_and_ends_at_the_same_objective(beta_loss, planted, rng):
+    X = planted + 0.3 * rng.random(planted.shape)
     options = {"beta_loss": beta_loss, "batch_size": 100, "max_iter": 5, "tol": 0, **RANDOM}
     single = MiniBatchNMF(**options).fit(X.astype(np.float32))
     double = MiniBatchNMF(**options).fit(X)
     assert single.components_.dtype == single.transform(X.astype(np.float32)).dtype == np.float32
-    np.testing.assert_allclose(single.components_, double.components_, rtol=0.02, atol=1e-3)
+    np.testing.assert_allclose(single.objective_, double.objective_, rtol=1e-3)
 
 
 def test_threads_and_repetitions_change_nothing(planted):

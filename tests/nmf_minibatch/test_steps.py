@@ -5,7 +5,7 @@ import pytest
 from scipy import optimize, sparse
 
 from factorkit import NMF, MiniBatchNMF
-from factorkit.nmf._online import block_statistics, update_components
+from factorkit.nmf._online import block_statistics, exponent_of, update_components
 from factorkit.nmf._penalty import Penalty
 from factorkit.utils._threads import Workers
 
@@ -118,17 +118,36 @@ def test_a_step_lowers_the_loss_of_its_block(kind, beta, rng):
     assert losses[-1] < 0.9 * losses[0]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("beta", [1, 0, 1.5, 3])
+def test_the_sums_make_up_the_gradient(kind, beta, rng, monkeypatch):
+    if kind == "sparse" and beta < 1:
+        pytest.skip("zeros in X cost infinitely much")
+    monkeypatch.setattr("factorkit.nmf._online._LIFT", 0.0)
+    X, missing = _data(kind, rng)
+    H = rng.random((N_COMPONENTS, N_FEATURES))
+    W, statistics = _statistics(X, H, beta, missing)
+    values, known = _observed(X, missing)
+    Y = W @ H
+    Y[Y == 0] = 1  # rows without an observed entry
+    gradient = W.T @ (known * (Y - values) * Y ** (beta - 2))
+    power = 1 / exponent_of(beta)
+    np.testing.assert_allclose(
+        statistics.denominator - statistics.numerator / H**power, gradient, rtol=1e-7, atol=1e-9
+    )
+
+
 @pytest.mark.parametrize("kind", ["dense", "sparse", "many holes", "unstored"])
 def test_frobenius_components_go_to_the_exact_ones(kind, rng):
     X, missing = _data(kind, rng)
     H = rng.random((N_COMPONENTS, N_FEATURES))
     W, statistics = _statistics(X, H, 2, missing)
-    for _ in range(300):
+    for _ in range(2000):
         H = _updated(statistics, H, 2)
     values, known = _observed(X, missing)
     for j in range(N_FEATURES):
-        expected = optimize.nnls(W[known[:, j]], values[known[:, j], j])[0]
-        np.testing.assert_allclose(H[:, j], expected, atol=1e-6)
+        A, b = W[known[:, j]], values[known[:, j], j]
+        assert np.linalg.norm(A @ H[:, j] - b) < optimize.nnls(A, b)[1] + 2e-3 * np.linalg.norm(b)
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
@@ -141,14 +160,14 @@ def test_components_minimize_the_penalized_surrogate(beta, l1_ratio, rng):
     for _ in range(300 if beta == 2 else 1):
         H = _updated(statistics, H, beta, penalty)
     T, S, n = statistics.numerator, statistics.denominator, statistics.n_samples
-    gradient = S @ H - T if beta == 2 else S - T / H
+    gradient = S @ H - T if beta == 2 else S - np.divide(T, H, out=np.zeros_like(H), where=H > 0)
     gradient += n * penalty.l1_H + n * penalty.l2_H * H
     np.testing.assert_allclose(np.minimum(H, gradient), 0, atol=1e-6)
 
 
 def test_what_holes_hide_is_irrelevant_to_few_and_to_many_of_them(rng):
     # The first rule fills, the second one sums a matrix a feature: the same fixed points.
-    truth = rng.random((400, N_COMPONENTS)) @ rng.random((N_COMPONENTS, N_FEATURES))
+    truth = rng.random((400, N_COMPONENTS)) @ rng.random((N_COMPONENTS, 40))
     for fraction in (0.2, 0.7):
         hole = rng.random(truth.shape) < fraction
         X = np.where(hole, np.nan, truth)

@@ -3,6 +3,7 @@
 import importlib.util
 import warnings
 
+import numba
 import numpy as np
 import pytest
 
@@ -47,6 +48,7 @@ def load(folder):
 def no_environment(monkeypatch):
     for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")  # Numba read it when it was imported
 
 
 def blocked(path):
