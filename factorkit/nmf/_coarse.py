@@ -12,8 +12,8 @@ def coarse_start(problem, Wt, H):
 
     The components of a matrix with many more samples than components are known well from few
     of them; an iteration on a sixteenth of the samples costs a sixteenth. The longer side of X
-    plays the samples. The part is drawn with a fixed seed. The result is kept only where it beats the
-    start, so that a warm start is never spoiled.
+    plays the samples. The part is drawn with a fixed seed. The result is kept only where it beats
+    the start, so that a warm start is never spoiled.
 
     Parameters
     ----------
