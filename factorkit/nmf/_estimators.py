@@ -44,7 +44,7 @@ class NMF(NMFBase):
         of features.
 
     init : {"random", "nndsvd", "nndsvda", "nndsvdar", "custom"}, default=None
-        The start. None takes nndsvd (nndsvda for multiplicative updates) where X is complete and
+        The start. None takes nndsvd where X is complete and
         `n_components` at most both its sides, else random. "custom" starts from the W and H given
         to `fit`. Coordinate descent corrects the scale of a start.
 
@@ -302,16 +302,13 @@ class NMF(NMFBase):
         complete, mean = _completed(X, self.missing, needed=self.init in NNDSVD)
         if complete is None:
             return random_start(X.shape, k, mean, rng, X.dtype)
-        init = self.init
-        if init is None and multiplicative and k <= min(X.shape):
-            init = "nndsvda"  # updates can't leave zero, and hardly a small number
         return initialize(
             complete,
             k,
-            init,
+            self.init,
             rng,
             weight=weight if weight is not None and weight.ndim == 1 else None,
-            avoid_zeros=init is None and beta != 2,
+            avoid_zeros=self.init is None and beta != 2,
         )
 
     def _row_scale(self, weight, penalty):

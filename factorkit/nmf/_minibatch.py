@@ -412,7 +412,7 @@ class MiniBatchNMF(NMFBase):
         return problem.alternate(Wt, H, tol=self.tol, max_iter=_START_ITERATIONS)[1]
 
     def _check_components(self, X, W, H):
-        """The H that `init="custom"` starts from, as an array of its own."""
+        """The H that `init="custom"` starts from."""
         name = type(self).__name__
         if H is None:
             raise ValueError(f"init='custom' needs H in {name}.fit; got None.")
@@ -423,7 +423,7 @@ class MiniBatchNMF(NMFBase):
                     f"H and W should have the same dtype as X. Got {letter}.dtype = "
                     f"{factor.dtype} and X.dtype = {X.dtype}."
                 )
-        return np.array(H, order="C")
+        return np.ascontiguousarray(H)
 
     def _step(self, X, H, statistics, rho, workers):
         """Components and statistics after one more block, and the record of the step for `Run`."""
