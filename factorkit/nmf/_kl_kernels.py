@@ -61,15 +61,17 @@ def _sweep_row(x, B, n, w, base, l1, l2, floor, scale, y, safe):
             # The same bound on r(w), 1/r(w) <= 1/r + (q / r²)(w - old), set equal to a + l2 w: a
             # quadratic equation. A plain Newton step may go to zero, and does not come back.
             a += l2 * old
-            b = q * a + l2 * r
-            if b > 0:
-                u = (r - a) * (r / b)
+            c = q + l2 * (r / a) if a > 0 else zero
+            if c > 0:
+                u = (r / a - one) * (r / c)
                 u += u
-                root = max(one + (q / b * l2) * (u + u), zero)
+                root = max(one + (q / c) * (l2 / a) * (u + u), zero)
                 new = old + u / (one + np.sqrt(root))
         elif a > 0 and q > 0:
             # Newton's method for 1/r(w) = 1/a: see the user guide.
-            new = old + (r - a) / q * (r / a)
+            # In this order r² appears nowhere, in no reassociation either: float32 can't hold it
+            # where the model vanishes.
+            new = old + (r / a - one) * (r / q)
         elif a <= 0:
             new = old
         if not new > 0:

@@ -47,6 +47,9 @@ class MultiplicativeProblem(Problem):
     def __init__(self, rows, penalty, beta, workers):
         self.rows, self.penalty, self.beta, self.workers = rows, penalty, beta, workers
         self.exponent = 1 / (2 - beta) if beta < 1 else 1 / (beta - 1) if beta > 2 else 1.0
+        # Keeps the model positive; in the units of the data.
+        mean = rows.sums(lambda x, v: x) / max(rows.shape[0] * rows.shape[1], 1)
+        self._floor = np.finfo(rows.dtype).eps * (mean or 1.0)
         self._transposed = None
 
     def transposed(self):
@@ -143,7 +146,7 @@ class MultiplicativeProblem(Problem):
 
     def _model(self, Wt, H):
         Y = Wt.T @ H
-        return np.maximum(Y, np.finfo(Y.dtype).eps, out=Y) if self.beta != 2 else Y
+        return np.maximum(Y, Y.dtype.type(self._floor), out=Y) if self.beta != 2 else Y
 
     def _block(self, start, stop):
         """(V ∘ X, V) as dense arrays."""
