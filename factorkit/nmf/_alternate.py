@@ -8,6 +8,9 @@ from ..utils._convergence import Trace
 # restart divides the weight by.
 _WEIGHT, _GROWTH, _BOUND_GROWTH, _SHRINK = 0.5, 1.05, 1.01, 1.5
 
+# The objective is flat at its minimum: it can't tell steps below √eps, times this, from rounding.
+_RESOLUTION = 10
+
 
 def alternate(
     step_W,
@@ -22,6 +25,7 @@ def alternate(
     min_decrease=0.0,
     keep=0.0,
     extrapolated=True,
+    negligible=0.0,
 ):
     """Alternate two half steps with extrapolation and restarts.
 
@@ -48,6 +52,8 @@ def alternate(
         Extrapolation leaves at least this part of an entry: for losses that are infinite where
         the model is zero and the data is not.
     extrapolated : bool, default=True
+    negligible : float, default=0.0
+        An objective that is as good as zero: where no step descends from there, the fit is exact.
 
     Returns
     -------
@@ -69,10 +75,14 @@ def alternate(
         W_from = W_new if plain else _extrapolate(W_new, W_last, weight, keep)
         H_new, residual_H, objective = step_H(W_from, H_from, safe, valued=True)
         if not objective <= best:
-            # A failed iteration costs as much as one that counts.
-            trace.add(best, trace.residual[-1] if trace.residual else np.inf)
-            if safe:  # not even a safe step descends: this is as far as the dtype goes
-                trace.stop = "converged"
+            # A failed iteration costs as much as one that counts. A plain one starts where the
+            # accepted pair is, so its residual is that pair's.
+            residual = max(residual_W, residual_H)
+            trace.add(best, residual if plain else trace.residual[-1])
+            if safe:  # not even a safe step descends
+                resolved = _RESOLUTION * np.sqrt(np.finfo(Wt.dtype).eps)
+                done = residual <= max(tol, resolved) or best <= negligible
+                trace.stop = "converged" if done else "stalled"
                 break
             W_from, H_from = W_last, H_last = accepted
             bound, weight, safe, plain = weight_before, weight / _SHRINK, plain, True

@@ -12,7 +12,7 @@ from ..utils._sklearn import StrOptions, fit_method, iterate_with_callbacks
 from ..utils._threads import Workers
 from ..utils._validation import check_weights
 from ._base import NMFBase
-from ._init import NNDSVD, initialize, random_start
+from ._init import NNDSVD, initialize, random_start, start_fill
 from ._solvers import beta_of, factorize, make_problem, row_scale
 
 
@@ -308,7 +308,7 @@ class NMF(NMFBase):
             self.init,
             rng,
             weight=weight if weight is not None and weight.ndim == 1 else None,
-            avoid_zeros=self.init is None and beta != 2,
+            fill=start_fill(beta, multiplicative),
         )
 
     def _row_scale(self, weight, penalty):

@@ -29,7 +29,7 @@ class FrobeniusProblem(Problem):
         self.shuffle_rng = shuffle_rng
         if half_squared_norm is None:
             half_squared_norm = 0.5 * data.squared_norm()
-        self.half_squared_norm = half_squared_norm
+        self.half_squared_norm = self.magnitude = half_squared_norm
         # Dense: 20 sweeps to 1 % of the first one's decrease. 5 to 5 % needs up to three times
         # the iterations where components are nearly collinear (hyperspectral data) and saves
         # little elsewhere, since most blocks stop early. Very sparse: one sweep; more of them fit

@@ -10,7 +10,19 @@ from ..utils._linalg import scale_rows
 NNDSVD = ("nndsvd", "nndsvda", "nndsvdar")
 
 
-def initialize(X, n_components, init, random_state, *, weight=None, avoid_zeros=False):
+def start_fill(beta, multiplicative):
+    """The `fill` of `initialize` for a loss and a method.
+
+    Multiplicative updates can't leave zero, and leave small numbers slowly: of 0.01 to 0.5 the
+    largest was best for β = 1, 1.5 and 2 on planted, digit and random data. Coordinate descent
+    for Kullback-Leibler only needs a positive model.
+    """
+    if multiplicative or beta not in (1, 2):
+        return 0.5
+    return 0.01 if beta == 1 else 0.0
+
+
+def initialize(X, n_components, init, random_state, *, weight=None, fill=0.0):
     """Starting factors for X without missing entries.
 
     Parameters
@@ -22,9 +34,9 @@ def initialize(X, n_components, init, random_state, *, weight=None, avoid_zeros=
     random_state : int, RandomState or None
     weight : ndarray of shape (n_samples,), default=None
         Weights of the samples: what a start learns from X is as if they were repeated.
-    avoid_zeros : bool, default=False
-        For multiplicative updates, which can't leave zero: nndsvd's zeros become a hundredth of
-        the mean entry.
+    fill : float, default=0.0
+        Least entry of a start by nndsvd, in units of √(mean / n_components), so that the start
+        scales with X.
 
     Returns
     -------
@@ -62,9 +74,9 @@ def initialize(X, n_components, init, random_state, *, weight=None, avoid_zeros=
         Wt, H = (
             np.where(F == 0, np.abs(mean * rng.standard_normal(F.shape)) / 100, F) for F in (Wt, H)
         )
-    elif avoid_zeros:
-        fill = 0.01 * np.sqrt(mean / n_components)
-        Wt, H = (np.maximum(F, fill) for F in (Wt, H))
+    elif init is None and fill:
+        least = fill * np.sqrt(mean / n_components)
+        Wt, H = (np.maximum(F, least) for F in (Wt, H))
     return tuple(np.ascontiguousarray(F, dtype=X.dtype) for F in (Wt, H))
 
 

@@ -48,9 +48,9 @@ class KullbackLeiblerProblem(Problem):
             self.constant = rows.sums(lambda x, v: _x_log_x_minus_x(x.astype(np.float64), v))
             total = rows.sums(lambda x, v: x)
             count = rows.sums(lambda x, v: x > 0)
-            self.mean = total / count if count else 1.0
+            self.mean, self.magnitude = (total / count, total) if count else (1.0, 0.0)
         else:
-            self.constant, self.mean = constants
+            self.constant, self.mean, self.magnitude = constants
         self._transposed = None
 
     @property
@@ -63,7 +63,7 @@ class KullbackLeiblerProblem(Problem):
                 self.rows.T,
                 self.penalty.transposed,
                 self.workers,
-                (self.constant, self.mean),
+                (self.constant, self.mean, self.magnitude),
             )
             self._transposed._transposed = self
         return self._transposed

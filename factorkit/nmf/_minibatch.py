@@ -15,7 +15,7 @@ from ..utils._validation import check_weights
 from ._base import NMFBase, _check_factor
 from ._batches import Batches, Run
 from ._estimators import _completed
-from ._init import NNDSVD, initialize, random_start
+from ._init import NNDSVD, initialize, random_start, start_fill
 from ._online import block_statistics, update_components
 from ._solvers import beta_of, make_problem
 
@@ -405,7 +405,7 @@ class MiniBatchNMF(NMFBase):
         if complete is None:
             Wt, H = random_start(X.shape, k, mean, rng, X.dtype)
         else:
-            Wt, H = initialize(complete, k, self.init, rng, avoid_zeros=beta != 2)
+            Wt, H = initialize(complete, k, self.init, rng, fill=start_fill(beta, False))
         if X.shape[0] < _START_ROWS * k:
             return H
         problem = self._problem(X, None, workers)

@@ -1,5 +1,7 @@
 """What every NMF problem does the same way."""
 
+import numpy as np
+
 from ._alternate import alternate
 
 
@@ -18,6 +20,8 @@ class Problem:
 
     # Options of `alternate`.
     keep, extrapolated = 0.0, True
+    # Size of the numbers that the loss is a difference of: below its rounding the loss is zero.
+    magnitude = 0.0
 
     def alternate(self, Wt, H, **options):
         """Alternate from a start; W first, since starts are chosen for their components."""
@@ -29,6 +33,7 @@ class Problem:
             rescale=self.penalty.best_scale,
             keep=self.keep,
             extrapolated=self.extrapolated,
+            negligible=100 * np.finfo(Wt.dtype).eps * self.magnitude,
             **options,
         )
 

@@ -30,7 +30,7 @@ class WeightedProblem(Problem):
         self.rows, self.penalty, self.workers = rows, penalty, workers
         if half_squared_norm is None:
             half_squared_norm = 0.5 * rows.sums(lambda x, v: v * np.square(x, dtype=np.float64))
-        self.half_squared_norm = half_squared_norm
+        self.half_squared_norm = self.magnitude = half_squared_norm
         self._transposed = None
 
     @property

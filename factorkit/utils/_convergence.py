@@ -16,8 +16,9 @@ class Trace:
         Value after every iteration; it never rises.
     residual : list of float
         Scaled stationarity residual after every iteration.
-    stop : {"converged", "max_iter", "callback"}
-        Why the run ended.
+    stop : {"converged", "max_iter", "stalled", "callback"}
+        Why the run ended; "stalled" where no step lowered the objective any more, although the
+        residual was above the tolerance.
     """
 
     objective: list = field(default_factory=list)
@@ -34,12 +35,20 @@ class Trace:
 
 
 def warn_if_not_converged(trace, max_iter, tol):
-    """ConvergenceWarning where the iterations ran out."""
-    if trace.stop == "max_iter" and tol > 0:
-        warnings.warn(
-            f"Maximum number of iterations {max_iter} reached. Increase it to improve "
-            f"convergence. The stationarity residual is {trace.residual[-1]:.1e} and tol "
-            f"is {tol:g}.",
-            ConvergenceWarning,
-            stacklevel=3,
+    """ConvergenceWarning where the iterations ran out, or no step descended any more."""
+    if tol == 0 or trace.stop not in ("max_iter", "stalled"):
+        return
+    if trace.stop == "max_iter":
+        what = (
+            f"Maximum number of iterations {max_iter} reached. Increase it to improve convergence."
         )
+    else:
+        what = (
+            f"No step lowered the objective any more after {trace.n_iter} iterations: this is "
+            "as far as the precision of the data goes. float64 data or a larger tol may help."
+        )
+    warnings.warn(
+        f"{what} The stationarity residual is {trace.residual[-1]:.1e} and tol is {tol:g}.",
+        ConvergenceWarning,
+        stacklevel=3,
+    )

@@ -379,3 +379,22 @@ class TestCallbacks:
         pytest.importorskip("rich")
         NMF(3, tol=0, max_iter=5, random_state=0).set_callbacks(ProgressBar()).fit(X)
         assert "NMF" in capsys.readouterr().out
+
+
+def test_a_fit_that_no_step_improves_says_so_unless_it_is_stationary(rng):
+    from factorkit.nmf._alternate import alternate
+
+    W, H = rng.random((2, 5)), rng.random((2, 4))
+    objectives = iter([1.0, 2.0, 2.0, 2.0])
+
+    def step_W(H, W, safe=False, valued=False):
+        return W.copy(), residual, None
+
+    def step_H(W, H, safe=False, valued=False):
+        return H.copy(), residual, next(objectives)
+
+    residual = 0.5
+    assert alternate(step_W, step_H, W, H, tol=1e-3, max_iter=10)[2].stop == "stalled"
+    residual, objectives = 1e-9, iter([1.0, 2.0, 2.0, 2.0])
+    # 1e-9 is more than tol, but less than what an objective in float64 can show.
+    assert alternate(step_W, step_H, W, H, tol=1e-12, max_iter=10)[2].stop == "converged"
