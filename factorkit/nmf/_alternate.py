@@ -26,6 +26,7 @@ def alternate(
     keep=0.0,
     extrapolated=True,
     negligible=0.0,
+    slack=0.0,
 ):
     """Alternate two half steps with extrapolation and restarts.
 
@@ -54,6 +55,9 @@ def alternate(
     extrapolated : bool, default=True
     negligible : float, default=0.0
         An objective that is as good as zero: where no step descends from there, the fit is exact.
+    slack : float, default=0.0
+        The rounding of the objective. A rise of no more is none: near a minimum it would be
+        chance which steps are taken back, and the result would differ in its eighth digit.
 
     Returns
     -------
@@ -74,11 +78,12 @@ def alternate(
         W_new, residual_W, _ = step_W(H_from, W_from, safe)
         W_from = W_new if plain else _extrapolate(W_new, W_last, weight, keep)
         H_new, residual_H, objective = step_H(W_from, H_from, safe, valued=True)
-        if not objective <= best:
+        # Not for an exact fit: it would go on for ever, and its scale drift.
+        if not objective <= best + (slack if best > negligible else 0.0):
             # A failed iteration costs as much as one that counts. A plain one starts where the
             # accepted pair is, so its residual is that pair's.
             residual = max(residual_W, residual_H)
-            trace.add(best, residual if plain else trace.residual[-1])
+            trace.add(max(best, 0.0), residual if plain else trace.residual[-1])
             if safe:  # not even a safe step descends
                 resolved = _RESOLUTION * np.sqrt(np.finfo(Wt.dtype).eps)
                 done = residual <= max(tol, resolved) or best <= negligible
@@ -91,7 +96,8 @@ def alternate(
                 break
             continue
         accepted = W_from, H_new  # not W_new: the objective belongs to this pair
-        trace.add(objective, max(residual_W, residual_H))
+        objective = min(objective, best)  # but for rounding
+        trace.add(max(objective, 0.0), max(residual_W, residual_H))
         decrease, best, safe = best - objective, objective, False
         H_from = _extrapolate(H_new, H_last, weight, keep) if extrapolated else H_new
         W_last, H_last, plain = W_new, H_new, not extrapolated

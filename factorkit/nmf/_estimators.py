@@ -3,7 +3,6 @@
 import warnings
 
 import numpy as np
-from scipy import sparse
 from sklearn.utils import check_random_state
 
 from ..utils._convergence import warn_if_not_converged
@@ -12,7 +11,7 @@ from ..utils._sklearn import StrOptions, fit_method, iterate_with_callbacks
 from ..utils._threads import Workers
 from ..utils._validation import check_weights
 from ._base import NMFBase
-from ._init import NNDSVD, initialize, random_start, start_fill
+from ._init import NNDSVD, completed, initialize, random_start, start_fill
 from ._solvers import beta_of, factorize, make_problem, row_scale
 
 
@@ -136,7 +135,7 @@ class NMF(NMFBase):
     [2]_; the coefficients returned are exact, by block principal pivoting [3]_. An iteration
     costs 4 nnz(X) n_components operations and some sweeps of 2 (n + m) n_components².
     Kullback-Leibler: coordinate Newton steps [4]_, at 2 nnz(X) n_components divisions an
-    iteration; W H is never formed.
+    iteration; for a sparse X, W H is never formed.
 
     References
     ----------
@@ -299,7 +298,7 @@ class NMF(NMFBase):
                 stacklevel=4,
             )
         k = self._start_components(X)
-        complete, mean = _completed(X, self.missing, needed=self.init in NNDSVD)
+        complete, mean = completed(X, self.missing, needed=self.init in NNDSVD)
         if complete is None:
             return random_start(X.shape, k, mean, rng, X.dtype)
         return initialize(
@@ -357,24 +356,6 @@ class NMF(NMFBase):
         self.n_iter_ = trace.n_iter
         self.objective_ = np.array(trace.objective)
         self.stopped_by_callback_ = trace.stop == "callback"
-
-
-def _completed(X, missing, *, needed):
-    """(X without holes for nndsvd, or None where X has holes and it is not needed; mean)."""
-    if sparse.issparse(X):
-        if missing == "nan":
-            return X, float(X.sum(dtype=np.float64)) / np.prod(X.shape)
-        mean = float(X.data.mean(dtype=np.float64))
-        # As if the observed entries were a fair sample: the singular vectors are those of X / p.
-        return (X * (np.prod(X.shape) / X.nnz) if needed else None), mean
-    # A sum is NaN where an entry is: no mask of the size of X in the usual case.
-    total = float(X.sum(dtype=np.float64))
-    if not np.isnan(total):
-        return X, total / X.size
-    column_means = np.nanmean(np.where(np.isnan(X).all(axis=0), 0, X), axis=0, dtype=np.float64)
-    mean = float(np.nanmean(X, dtype=np.float64))
-    filled = np.where(np.isnan(X), column_means.astype(X.dtype), X) if needed else None
-    return filled, mean
 
 
 def _combine(monitor, report, verbose):

@@ -22,7 +22,7 @@ class FrobeniusProblem(Problem):
     factors' size, and for a sparse X the transpose.
     """
 
-    coarse_options = {"max_iter": 60, "min_decrease": 1e-4}
+    coarse_options = {"max_iter": 60, "min_decrease": 1e-3}
 
     def __init__(self, data, penalty, workers, shuffle_rng=None, half_squared_norm=None):
         self.data, self.penalty, self.workers = data, penalty, workers

@@ -80,6 +80,24 @@ def initialize(X, n_components, init, random_state, *, weight=None, fill=0.0):
     return tuple(np.ascontiguousarray(F, dtype=X.dtype) for F in (Wt, H))
 
 
+def completed(X, missing, *, needed):
+    """(X without holes for nndsvd, or None where X has holes and it is not needed; mean)."""
+    if sparse.issparse(X):
+        if missing == "nan":
+            return X, float(X.sum(dtype=np.float64)) / np.prod(X.shape)
+        mean = float(X.data.mean(dtype=np.float64))
+        # As if the observed entries were a fair sample: the singular vectors are those of X / p.
+        return (X * (np.prod(X.shape) / X.nnz) if needed else None), mean
+    # A sum is NaN where an entry is: no mask of the size of X in the usual case.
+    total = float(X.sum(dtype=np.float64))
+    if not np.isnan(total):
+        return X, total / X.size
+    column_means = np.nanmean(np.where(np.isnan(X).all(axis=0), 0, X), axis=0, dtype=np.float64)
+    mean = float(np.nanmean(X, dtype=np.float64))
+    filled = np.where(np.isnan(X), column_means.astype(X.dtype), X) if needed else None
+    return filled, mean
+
+
 def random_start(shape, n_components, mean, rng, dtype):
     """|N(0, 1)| √(mean / n_components): the product has the mean of X, up to 2 / π."""
     scale = np.sqrt(mean / n_components)

@@ -3,7 +3,8 @@
     min_{W, H >= 0}  Σ_ij V_ij (x_ij log(x_ij / y_ij) − x_ij + y_ij) + penalties,    Y = W H
 
 Only Σ_j V_ij h_tj is needed of the entries where x = 0, so a sparse X costs its nonzeros, and W H
-is never formed.
+is not formed for it. Where W H vanishes it counts as 1e-30 times the mean of the nonzeros (1e-12
+in float32), so that the divergence stays finite.
 """
 
 import warnings

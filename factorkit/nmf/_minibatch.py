@@ -14,8 +14,7 @@ from ..utils._threads import Workers
 from ..utils._validation import check_weights
 from ._base import NMFBase, _check_factor
 from ._batches import Batches, Run
-from ._estimators import _completed
-from ._init import NNDSVD, initialize, random_start, start_fill
+from ._init import NNDSVD, completed, initialize, random_start, start_fill
 from ._online import block_statistics, update_components
 from ._solvers import beta_of, make_problem
 
@@ -401,7 +400,7 @@ class MiniBatchNMF(NMFBase):
             )
         rng = check_random_state(self.random_state)
         k, beta = self._start_components(X), beta_of(self.beta_loss)
-        complete, mean = _completed(X, self.missing, needed=self.init in NNDSVD)
+        complete, mean = completed(X, self.missing, needed=self.init in NNDSVD)
         if complete is None:
             Wt, H = random_start(X.shape, k, mean, rng, X.dtype)
         else:

@@ -163,7 +163,7 @@ def _complete_sums(problem, Wt, H, beta):
 
 def _filled_sums(problem, Wt, H, beta):
     # Filled with what the model says, a hole keeps the components where they are.
-    parts = problem._map_filled(Wt, H, lambda start, stop, X: Wt[:, start:stop] @ X)
+    parts = problem.map_filled(Wt, H, lambda start, stop, X: Wt[:, start:stop] @ X)
     return sum(parts).astype(np.float64), gram(Wt), problem.loss(Wt, H)
 
 
@@ -175,7 +175,7 @@ def _feature_sums(problem, Wt, H, beta):
     def keep(start, stop, Q, A):
         S[start:stop], T[:, start:stop] = Q, A
 
-    problem.transposed()._map_blocks(Wt, keep)
+    problem.transposed().map_blocks(Wt, keep)
     H = H.astype(np.float64, copy=False)
     value = 0.5 * np.einsum("tj,jtu,uj->", H, S, H, optimize=True) - np.vdot(T, H)
     return T, S, problem.half_squared_norm + value

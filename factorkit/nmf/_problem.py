@@ -34,6 +34,7 @@ class Problem:
             keep=self.keep,
             extrapolated=self.extrapolated,
             negligible=100 * np.finfo(Wt.dtype).eps * self.magnitude,
+            slack=4 * np.finfo(np.float64).eps * self.magnitude,
             **options,
         )
 

@@ -70,8 +70,8 @@ class DenseRows:
         return total / max(self.shape[0] * self.shape[1], 1)
 
     def raw_block(self, start, stop):
-        """Contiguous rows of X, NaN kept, and their weights ((0, 0) where all are the same)."""
-        X = np.ascontiguousarray(self.X[start:stop])
+        """Rows of X for kernels, NaN kept, and their weights ((0, 0) where all are the same)."""
+        X = _for_kernels(self.X[start:stop])
         if self.entry_weight is None and self.row_weight is None:
             return X, np.empty((0, 0), dtype=X.dtype)
         return X, self._weights(start, stop)
@@ -86,7 +86,7 @@ class DenseRows:
 
     def block(self, start, stop, always_weights=False):
         """Rows as (V ∘ X, V): contiguous, without NaN; V is None where all weights are 1."""
-        X = np.ascontiguousarray(self.X[start:stop])
+        X = _for_kernels(self.X[start:stop])
         if self.is_complete and not always_weights:
             return X, None
         V = self._weights(start, stop)
@@ -118,6 +118,11 @@ class DenseRows:
             x = xv if v is None else np.divide(xv, v, out=np.zeros_like(xv), where=v > 0)
             total += float(np.sum(function(x, 1.0 if v is None else v), dtype=np.float64))
         return total
+
+
+def _for_kernels(block):
+    # A kernel would be compiled once more for a read-only or strided array.
+    return np.require(block, requirements=["C", "W"])
 
 
 class CsrRows:

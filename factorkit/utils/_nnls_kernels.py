@@ -81,11 +81,15 @@ def sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol):
     total = 0.0
     for first in range(start, stop, chunk):
         width = min(chunk, stop - first)
-        w[:, :width] = W[:, first : first + width]
-        a[:, :width] = A[:, first : first + width]
-        # Lanes beyond the end hold zeros with a zero gradient or less: they stay at zero.
-        w[:, width:] = 0
-        a[:, width:] = 0
+        # Assigning slices would cost Numba as much as five sweeps of ten components.
+        for t in range(n_components):
+            for i in range(width):
+                w[t, i] = W[t, first + i]
+                a[t, i] = A[t, first + i]
+            # Lanes beyond the end hold zeros with a zero gradient: they stay at zero.
+            for i in range(width, chunk):
+                w[t, i] = 0
+                a[t, i] = 0
         first_decrease = 0.0
         for sweep in range(max_sweeps):
             decrease = 0.0
@@ -99,7 +103,9 @@ def sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol):
                 first_decrease = decrease
             if decrease <= inner_tol * first_decrease:
                 break
-        W[:, first : first + width] = w[:, :width]
+        for t in range(n_components):
+            for i in range(width):
+                W[t, first + i] = w[t, i]
     return total
 
 

@@ -1,6 +1,8 @@
 """Checks of what users pass: matrices with missing entries, and weights.
 
-What comes out is what kernels take: float32 or float64, C-contiguous, writeable.
+What comes out is float32 or float64; sparse arrays and weights are what kernels take. A dense X
+may be read-only and in any order: a copy of it would double the memory, so solvers bring it into
+shape a block at a time.
 """
 
 import numpy as np
@@ -44,7 +46,7 @@ def validate_matrix(
     Returns
     -------
     X : ndarray or csr_array of shape (n_samples, n_features)
-        float32 if X was that, else float64. Not copied where nothing has to change. A CSR array
+        float32 if X was that, else float64. A dense one is not copied for its order. A CSR array
         is canonical: sorted, with duplicates summed; stored zeros stay stored. With
         ``missing="unstored"`` every stored value is finite.
 
@@ -60,8 +62,6 @@ def validate_matrix(
         reset=reset,
         accept_sparse="csr",
         dtype=_FLOATS,
-        order="C",
-        force_writeable=True,
         ensure_all_finite="allow-nan" if allow_nan else True,
     )
     if sparse.issparse(X):
