@@ -6,13 +6,12 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from ..utils._convergence import warn_if_not_converged
-from ..utils._linalg import scale_rows
 from ..utils._sklearn import StrOptions, fit_method, iterate_with_callbacks
 from ..utils._threads import Workers
 from ..utils._validation import check_weights
 from ._base import NMFBase
 from ._init import NNDSVD, completed, initialize, random_start, start_fill
-from ._solvers import beta_of, factorize, make_problem, row_scale
+from ._solvers import beta_of, factorize, make_fit_problem
 
 
 class NMF(NMFBase):
@@ -212,7 +211,8 @@ class NMF(NMFBase):
         H : ndarray of shape (n_components, n_features), default=None
             Start, for ``init="custom"``; of the dtype of X.
         sample_weight : array-like of shape (n_samples,), default=None
-            Nonnegative weights of the samples.
+            Nonnegative weights of the samples: one of weight 2 counts as two, in the loss, in the
+            penalty on W and in n.
         entry_weight : {array-like, sparse array} of shape (n_samples, n_features), default=None
             Nonnegative weights of the entries; a weight of zero makes an entry missing.
 
@@ -245,18 +245,16 @@ class NMF(NMFBase):
         X_given = X
         X = self._validate_X(X, reset=True)
         self._check_values(X)
-        weight = check_weights(sample_weight, entry_weight, X, missing=self.missing)
-        penalty = self._penalty(*X.shape)
+        sample_weight = check_weights(sample_weight, None, X, missing=self.missing)
+        entry_weight = check_weights(None, entry_weight, X, missing=self.missing)
+        n_samples = X.shape[0] if sample_weight is None else sample_weight.sum(dtype=np.float64)
+        penalty = self._penalty(n_samples, X.shape[1])
         self._warn_if_one_sided(penalty)
         rng = check_random_state(self.random_state)
-        scale = self._row_scale(weight, penalty)
         with Workers(self.n_jobs) as workers:
-            Wt, H = self._start(X, weight, W, H, rng)
-            if scale is None:
-                problem = self._problem(X, weight, penalty, workers, rng)
-            else:
-                problem = self._problem(scale_rows(X, scale), None, penalty, workers, rng)
-                Wt = Wt * scale.astype(X.dtype)
+            Wt, H = self._start(X, sample_weight if entry_weight is None else None, W, H, rng)
+            problem, scale = self._problem(X, sample_weight, entry_weight, penalty, workers, rng)
+            Wt = Wt if scale is None else Wt * scale
             with iterate_with_callbacks(
                 self, self.max_iter, X_given, attributes=self._as_fitted
             ) as report:
@@ -270,14 +268,15 @@ class NMF(NMFBase):
                     monitor=_combine(monitor, report, self.verbose),
                 )
                 self._set_fitted(H, trace)
-                W, Wt = self._finish(X, weight, Wt, H, workers)
+                W, Wt = self._finish(X, entry_weight, Wt, H, workers)
+                Wt = Wt if scale is None else Wt * scale
                 self.reconstruction_err_ = float(np.sqrt(2 * problem.loss(Wt, H)))
                 self.kkt_residual_ = problem.kkt_residual(Wt, H)
         if trace.stop != "callback":
             warn_if_not_converged(trace, self.max_iter, self.tol)
         return W.astype(X.dtype, copy=False)
 
-    def _start(self, X, weight, W, H, rng):
+    def _start(self, X, sample_weight, W, H, rng):
         if self.init == "custom":
             return self._check_start(X, W, H)
         if W is not None or H is not None:
@@ -306,20 +305,16 @@ class NMF(NMFBase):
             k,
             self.init,
             rng,
-            weight=weight if weight is not None and weight.ndim == 1 else None,
+            weight=sample_weight,
             fill=start_fill(beta, multiplicative),
         )
 
-    def _row_scale(self, weight, penalty):
-        """What carries weights of samples into X, where they can be."""
-        if weight is None or weight.ndim == 2 or penalty.on_W:
-            return None
-        return row_scale(weight, beta_of(self.beta_loss))
-
-    def _problem(self, X, weight, penalty, workers, rng):
-        return make_problem(
+    def _problem(self, X, sample_weight, entry_weight, penalty, workers, rng):
+        """(The problem; what it multiplies the rows of W by, or None.)"""
+        return make_fit_problem(
             X,
-            weight,
+            sample_weight,
+            entry_weight,
             penalty,
             workers,
             shuffle_rng=rng if self.shuffle else None,
@@ -335,14 +330,10 @@ class NMF(NMFBase):
             )
         return {**super()._problem_options(), "multiplicative": self.solver == "mu"}
 
-    def _finish(self, X, weight, Wt, H, workers):
+    def _finish(self, X, entry_weight, Wt, H, workers):
         """(What `transform` returns for X; the W that the objective is to be given for)."""
-        by_entry = weight if weight is not None and weight.ndim == 2 else None
-        W = self._solve_W(X, by_entry, H, workers)
-        if by_entry is weight:
-            Wt = np.ascontiguousarray(W.T.astype(X.dtype, copy=False))
-        # With weights of samples the loop's W may hold their scale: `transform` knows none.
-        return W, Wt
+        W = self._solve_W(X, entry_weight, H, workers)
+        return W, np.ascontiguousarray(W.T.astype(X.dtype, copy=False))
 
     def _as_fitted(self, Wt, H):
         return {

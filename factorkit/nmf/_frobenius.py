@@ -117,14 +117,10 @@ class FrobeniusProblem(Problem):
         G = gram(H) + self.penalty.l2_W * np.eye(len(H))
         return solve_nnls(A - self.penalty.l1_W, G, self.workers)
 
-    def kkt_residual(self, Wt, H):
-        """Largest over both factors of ‖min(F, (F G − A) / diag G)‖ / ‖F‖."""
-        p = self.penalty
-        sides = (
-            (Wt, H, self.data.times_features(H, self.workers), p.l1_W, p.l2_W),
-            (H, Wt, self.data.times_samples(Wt, self.workers), p.l1_H, p.l2_H),
-        )
-        return max(_scaled_residual(*side) for side in sides)
+    def residual_W(self, Wt, H):
+        """‖min(W, (W G − A) / diag G)‖ / ‖W‖."""
+        A = self.data.times_features(H, self.workers)
+        return _scaled_residual(Wt, H, A, self.penalty.l1_W, self.penalty.l2_W)
 
 
 def in_scale(F, A, G, safe):

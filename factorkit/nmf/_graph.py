@@ -175,9 +175,9 @@ class GraphNMF(NMF):
         """
         return super().transform(X)
 
-    def _problem(self, X, weight, penalty, workers, rng):
+    def _problem(self, X, sample_weight, entry_weight, penalty, workers, rng):
         S = self._affinity(X)
-        return GraphProblem(as_data(X), penalty, workers, S, self.alpha_graph)
+        return GraphProblem(as_data(X), penalty, workers, S, self.alpha_graph), None
 
     def _affinity(self, X):
         n_samples = X.shape[0]
@@ -198,7 +198,7 @@ class GraphNMF(NMF):
         S.eliminate_zeros()
         return S
 
-    def _finish(self, X, weight, Wt, H, workers):
+    def _finish(self, X, entry_weight, Wt, H, workers):
         self.embedding_ = np.ascontiguousarray(Wt.T)
         return self._solve_W(X, None, H, workers), Wt
 

@@ -133,11 +133,8 @@ class KullbackLeiblerProblem(Problem):
             )
         return np.ascontiguousarray(Wt.T)
 
-    def kkt_residual(self, Wt, H):
-        """Largest over both factors of ‖min(F, gradient / (Σ V other + penalty))‖ / ‖F‖."""
-        return max(self._residual(Wt, H), self.transposed()._residual(H, Wt))
-
-    def _residual(self, Wt, H):
+    def residual_W(self, Wt, H):
+        """‖min(W, gradient / (Σ V H + penalty))‖ / ‖W‖."""
         # A multiplicative step in all coordinates at once moves F by F ∘ (r / a - 1).
         Wt, H = Wt.astype(np.float64), np.ascontiguousarray(H, dtype=np.float64)
         step = np.zeros_like(Wt)

@@ -112,10 +112,9 @@ class MultiplicativeProblem(Problem):
         self.workers.map(solve, self._blocks())
         return W
 
-    def kkt_residual(self, Wt, H):
-        """Largest over both factors of what an update still changes, relative to the norm."""
-        sides = ((self, Wt, H), (self.transposed(), H, Wt))
-        return max(_relative_change(problem._multiply(o, F), F) for problem, F, o in sides)
+    def residual_W(self, Wt, H):
+        """What an update still changes, relative to the norm of W."""
+        return _relative_change(self._multiply(H, Wt), Wt)
 
     def _multiply(self, H, Wt):
         new = np.empty_like(Wt)

@@ -48,6 +48,10 @@ class Penalty:
         """The same penalties for the transposed problem."""
         return Penalty(self.l1_H, self.l2_H, self.l1_W, self.l2_W)
 
+    @property
+    def on_H_alone(self):
+        return Penalty(0.0, 0.0, self.l1_H, self.l2_H)
+
     def with_samples(self, ratio):
         """The penalties when `ratio` times as many samples are given."""
         return Penalty(self.l1_W, self.l2_W, self.l1_H * ratio, self.l2_H * ratio)
@@ -71,9 +75,7 @@ class Penalty:
         """
         if not (self.on_W and self.on_H):
             return None
-        w1, h1 = Wt.sum(axis=1, dtype=np.float64), H.sum(axis=1, dtype=np.float64)
-        w2 = np.einsum("ij,ij->i", Wt, Wt, dtype=np.float64)
-        h2 = np.einsum("ij,ij->i", H, H, dtype=np.float64)
+        (w1, w2), (h1, h2) = self._sums_of_W(Wt), _sums(H)
         up, down = self.l1_W * w1 + self.l2_W * w2, self.l1_H * h1 + self.l2_H * h2
         # The squares of a factor that a strong penalty sends to zero underflow before it does.
         alive = (up > 0) & (down > 0)
@@ -90,3 +92,30 @@ class Penalty:
                 break
         u[alive] = np.clip(v, -30, 30)  # of the way to the minimum; float32 holds no more
         return np.exp(u).astype(Wt.dtype)
+
+    def _sums_of_W(self, Wt):
+        return _sums(Wt)
+
+
+@dataclass(frozen=True)
+class SampleWeightedPenalty(Penalty):
+    """The penalties where a sample counts `weight` times, in the penalty on W too."""
+
+    weight: np.ndarray = None
+
+    def value(self, Wt, H):
+        w1, w2 = self._sums_of_W(Wt)
+        on_W = self.l1_W * w1.sum() + 0.5 * self.l2_W * w2.sum()
+        return float(on_W) + self.on_H_alone.value(Wt, H)
+
+    def _sums_of_W(self, Wt):
+        return _sums(Wt, self.weight)
+
+
+def _sums(F, weight=None):
+    """Sum and sum of squares of each component, in float64."""
+    if weight is None:
+        squares = np.einsum("ij,ij->i", F, F, dtype=np.float64)
+        return F.sum(axis=1, dtype=np.float64), squares
+    F, weight = F.astype(np.float64, copy=False), weight.astype(np.float64, copy=False)
+    return F @ weight, np.einsum("ij,ij,j->i", F, F, weight)

@@ -15,7 +15,7 @@ class Problem:
       objective at the new pair (else None). With `safe` the objective must not rise; `safe` is
       None in a first iteration, whose start may be far from X in size;
     - ``step_H(Wt, H, safe=False, valued=False)``: the same over H;
-    - ``objective(Wt, H)``, ``solve_W(H)`` and ``kkt_residual(Wt, H)``.
+    - ``objective(Wt, H)``, ``solve_W(H)``, ``residual_W(Wt, H)`` and ``transposed()``.
     """
 
     # Options of `alternate`.
@@ -37,6 +37,14 @@ class Problem:
             slack=4 * np.finfo(np.float64).eps * self.magnitude,
             **options,
         )
+
+    def residual_H(self, Wt, H):
+        """`residual_W` of the other factor."""
+        return self.transposed().residual_W(H, Wt)
+
+    def kkt_residual(self, Wt, H):
+        """The larger residual of the two factors: zero where, and only where, both are optimal."""
+        return max(self.residual_W(Wt, H), self.residual_H(Wt, H))
 
     def loss(self, Wt, H):
         """The objective without penalties."""

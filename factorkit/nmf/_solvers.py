@@ -3,12 +3,15 @@
 import numpy as np
 from scipy import sparse
 
+from ..utils._linalg import scale_rows
+from ..utils._validation import multiply_weights
 from ._coarse import coarse_start
 from ._data import as_data
 from ._frobenius import FrobeniusProblem
 from ._kl import KullbackLeiblerProblem
 from ._mu import MultiplicativeProblem
 from ._rows import CsrRows, DenseRows
+from ._sample_weights import SampleWeightedProblem
 from ._weighted import FilledProblem, WeightedProblem
 
 BETA = {"frobenius": 2.0, "kullback-leibler": 1.0, "itakura-saito": 0.0}
@@ -58,6 +61,46 @@ def make_problem(X, weight, penalty, workers, *, beta, multiplicative, missing, 
     return WeightedProblem(rows, penalty, workers)
 
 
+def make_fit_problem(X, sample_weight, entry_weight, penalty, workers, *, beta, **options):
+    """The problem object for a fit, in which samples may count more or less than once.
+
+    Parameters
+    ----------
+    X : ndarray or csr_array
+    sample_weight : ndarray of shape (n_samples,) or None
+    entry_weight : array of X's shape or None
+    penalty : Penalty
+        In which n_samples is the sum of `sample_weight`.
+    workers : Workers
+    **options
+        Of `make_problem`.
+
+    Returns
+    -------
+    problem : object
+    scale : ndarray of shape (n_samples,) or None
+        What the problem has multiplied the rows of X and of W by.
+    """
+
+    def make(X, weight, penalty):
+        return make_problem(X, weight, penalty, workers, beta=beta, **options)
+
+    if sample_weight is None:
+        return make(X, entry_weight, penalty), None
+    scale = row_scale(sample_weight, beta) if entry_weight is None else None
+    if scale is not None:
+        weighted = scale_rows(X, scale), None
+    elif entry_weight is None:
+        weighted = X, sample_weight
+    else:
+        weighted = X, multiply_weights(sample_weight, entry_weight)
+    if not penalty.on_W:
+        return make(*weighted, penalty), scale
+    plain = make(X, entry_weight, penalty)
+    weighted = make(*weighted, penalty.on_H_alone)
+    return SampleWeightedProblem(plain, weighted, sample_weight, scale), None
+
+
 def make_rows(X, weight, missing):
     """X with its weights and holes, as DenseRows or CsrRows."""
     by_row = weight is not None and weight.ndim == 1
@@ -71,19 +114,18 @@ def make_rows(X, weight, missing):
     if only_stored:
         return CsrRows(X, weight.data, only_stored=True)
     raise ValueError(
-        "Weights of a sparse X whose unstored entries are zeros can't be used together with a "
-        "penalty on W, and weights of its entries can't be used at all: pass X as a dense "
-        'array, or missing="unstored".'
+        "entry_weight can't be used with a sparse X whose unstored entries are zeros: pass X as a "
+        'dense array, or missing="unstored".'
     )
 
 
 def row_scale(weight, beta):
-    """The scale of a row that turns the plain loss into the weighted one; None for β = 0.
+    """The scale of a row that turns the plain loss into the weighted one; None for β <= 0.
 
     v d_β(x, w H) = d_β(s x, s w H) with s = v^(1/β): where W has no penalty, the scale of a row
     simply goes into W.
     """
-    return None if beta == 0 else weight ** (1 / beta)
+    return None if beta <= 0 else weight ** (1 / beta)
 
 
 def factorize(problem, Wt, H, *, coarse, **options):

@@ -84,11 +84,8 @@ class WeightedProblem(Problem):
         self.map_blocks(H, solve)
         return W
 
-    def kkt_residual(self, Wt, H):
-        """Largest over both factors of ‖min(F, gradient / curvature)‖ / ‖F‖."""
-        return max(self._residual(Wt, H), self.transposed()._residual(H, Wt))
-
-    def _residual(self, Wt, H):
+    def residual_W(self, Wt, H):
+        """‖min(W, gradient / curvature)‖ / ‖W‖."""
         step = np.zeros(Wt.shape)
         F = Wt.astype(np.float64)
         ridge = self.penalty.l2_W * np.eye(len(H))

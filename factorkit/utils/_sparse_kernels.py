@@ -45,7 +45,7 @@ def _make_simd(n_vectors):
     return add_rows
 
 
-_add_1, _add_2, _add_4, _add_8 = (_make_simd(n) for n in (1, 2, 4, 8))
+_add_1, _add_2, _add_3, _add_4, _add_8 = (_make_simd(n) for n in (1, 2, 3, 4, 8))
 
 
 @overload(_add_rows, inline="always")
@@ -55,6 +55,8 @@ def _overload_add_rows(values, columns, start, stop, F, first, row, n_vectors):
             _add_8(values, columns, start, stop, F, first, row)
         elif n_vectors == 4:
             _add_4(values, columns, start, stop, F, first, row)
+        elif n_vectors == 3:
+            _add_3(values, columns, start, stop, F, first, row)
         elif n_vectors == 2:
             _add_2(values, columns, start, stop, F, first, row)
         else:
@@ -82,7 +84,7 @@ def csr_products(indptr, columns, values, F, out, first_row, last_row):
         first = 0
         left = F.shape[1] // lanes
         while left > 0:
-            n_vectors = 8 if left >= 8 else 4 if left >= 4 else 2 if left >= 2 else 1
+            n_vectors = 8 if left >= 8 else min(left, 4)
             _add_rows(values, columns, start, stop, F, first, row, n_vectors)
             first += n_vectors * lanes
             left -= n_vectors

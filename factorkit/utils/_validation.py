@@ -221,12 +221,15 @@ def check_weights(sample_weight, entry_weight, X, *, missing="nan"):
     weight = _check_entry_weight(entry_weight, X, missing)
     values = weight.data if sparse.issparse(weight) else weight
     _check_weight_values(values, "entry_weight")
-    if sample_weight is not None:
-        if sparse.issparse(weight):
-            weight.data = values * np.repeat(sample_weight, np.diff(X.indptr))
-        else:
-            weight = values * sample_weight[:, None]
-    return weight
+    return weight if sample_weight is None else multiply_weights(sample_weight, weight)
+
+
+def multiply_weights(sample_weight, entry_weight):
+    """Weights of samples times weights of entries, both as `check_weights` returns them."""
+    if not sparse.issparse(entry_weight):
+        return entry_weight * sample_weight[:, None]
+    W = entry_weight
+    return _csr_like(W, W.data * np.repeat(sample_weight, np.diff(W.indptr)), W.indices, W.indptr)
 
 
 def check_sample_weight(sample_weight, n_samples, dtype):

@@ -25,16 +25,19 @@ def divergence(X, Y, beta_loss):
     return (X**beta + (beta - 1) * Y**beta - beta * X * Y ** (beta - 1)) / (beta * (beta - 1))
 
 
-def objective(X, W, H, beta_loss="frobenius", alpha_W=0.0, alpha_H="same", l1_ratio=0.0, V=None):
-    """L(W, H) entry by entry; NaN is missing, V are weights."""
+def objective(
+    X, W, H, beta_loss="frobenius", alpha_W=0.0, alpha_H="same", l1_ratio=0.0, V=None, v=None
+):
+    """L(W, H) entry by entry; NaN is missing, V are weights of entries and v of samples."""
     X = X.toarray() if hasattr(X, "toarray") else np.asarray(X)
     W, H = np.asarray(W, dtype=np.float64), np.asarray(H, dtype=np.float64)
-    V = np.ones(X.shape) if V is None else np.broadcast_to(V, X.shape)
+    v = np.ones(len(X)) if v is None else v
+    V = v[:, None] * (np.ones(X.shape) if V is None else V)
     known = ~np.isnan(X) & (V > 0)
     total = np.sum(V[known] * divergence(X[known], (W @ H)[known], beta_loss))
     alpha_H = alpha_W if alpha_H == "same" else alpha_H
-    for F, scale in ((W, X.shape[1] * alpha_W), (H, X.shape[0] * alpha_H)):
-        total += scale * (l1_ratio * F.sum() + 0.5 * (1 - l1_ratio) * np.sum(F**2))
+    for F, scale in ((W, X.shape[1] * alpha_W * v[:, None]), (H, v.sum() * alpha_H)):
+        total += np.sum(scale * (l1_ratio * F + 0.5 * (1 - l1_ratio) * F**2))
     return float(total)
 
 

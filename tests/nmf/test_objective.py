@@ -7,7 +7,7 @@ from scipy import sparse
 from sklearn.decomposition import NMF as SklearnNMF
 
 from factorkit import NMF
-from factorkit.nmf._solvers import make_problem
+from factorkit.nmf._solvers import make_fit_problem, make_problem
 from factorkit.utils._threads import Workers
 from factorkit.utils._validation import check_weights
 
@@ -41,8 +41,15 @@ def problem_of(X, beta_loss, penalty, *, solver="cd", missing="nan", sample_weig
     """The solver's problem, by the estimator's own way to it."""
     nmf = NMF(3, beta_loss=beta_loss, solver=solver, missing=missing, **penalty)
     X = nmf._validate_X(X, reset=True)
-    weight = check_weights(sample_weight, weights.get("entry_weight"), X, missing=missing)
-    return make_problem(X, weight, nmf._penalty(*X.shape), WORKERS, **nmf._problem_options())
+    v = check_weights(sample_weight, None, X)
+    V = check_weights(None, weights.get("entry_weight"), X, missing=missing)
+    penalty = nmf._penalty(X.shape[0] if v is None else v.sum(), X.shape[1])
+    options = nmf._problem_options()
+    if penalty.on_W:
+        problem, scale = make_fit_problem(X, v, V, penalty, WORKERS, **options)
+        assert scale is None
+        return problem
+    return make_problem(X, v if V is None else V, penalty, WORKERS, **options)
 
 
 @pytest.mark.parametrize("beta_loss", BETAS)
@@ -130,15 +137,14 @@ def test_half_steps_tell_the_objective_of_what_they_return(
     problem = problem_of(
         data, beta_loss, PENALTIES[penalty], solver=solver, **parameters, **weights
     )
-    V = weights.get("entry_weight")
-    V = weights["sample_weight"][:, None] if "sample_weight" in weights else V
+    V, v = weights.get("entry_weight"), weights.get("sample_weight")
     dense = data.toarray() if sparse.issparse(data) else data
     if parameters:  # missing="unstored"
         dense = np.where(dense > 0, dense, np.nan)
     rel = 2e-6 if data.dtype == np.float32 else 1e-11
 
     def check(value, Wt, H):
-        expected = objective(dense, Wt.T, H, beta_loss, V=V, **PENALTIES[penalty])
+        expected = objective(dense, Wt.T, H, beta_loss, V=V, v=v, **PENALTIES[penalty])
         assert value == pytest.approx(expected, rel=rel)
         return expected
 

@@ -90,15 +90,20 @@ def test_what_is_under_a_hole_is_irrelevant(X, start, rng, solver, beta_loss, fr
 
 
 @pytest.mark.parametrize("beta_loss", LOSSES)
-@pytest.mark.parametrize("missing_rows", [False, True])
-def test_a_weight_of_two_is_a_repeated_row(planted, rng, beta_loss, missing_rows):
-    X = with_holes(rng, planted, 0.15) if missing_rows else planted
-    counts = rng.integers(0, 4, size=len(X))
+@pytest.mark.parametrize("data", ["complete", "holes", "sparse", "weighted entries"])
+@pytest.mark.parametrize("penalty", [{}, {"alpha_W": 1e-3, "alpha_H": 2e-3, "l1_ratio": 0.5}])
+def test_a_weight_of_two_is_a_repeated_row(planted, rng, beta_loss, data, penalty):
+    X = with_holes(rng, planted, 0.15) if data == "holes" else planted
+    X = sparse.csr_array(X) if data == "sparse" else X
+    counts = rng.integers(0, 4, size=len(planted))
     counts[0] = 2
-    repeated = NMF(2, beta_loss=beta_loss, tol=1e-8, max_iter=10_000, random_state=0)
-    repeated.fit(X.repeat(counts, axis=0))
-    weighted = NMF(2, beta_loss=beta_loss, tol=1e-8, max_iter=10_000, random_state=0)
-    weighted.fit(X, sample_weight=counts)
+    order = np.repeat(np.arange(len(counts)), counts)
+    entries = {"entry_weight": rng.random(X.shape) + 0.5} if data == "weighted entries" else {}
+    options = {"beta_loss": beta_loss, "init": "random", **penalty}
+    repeated = NMF(2, tol=1e-8, max_iter=10_000, random_state=0, **options)
+    repeated.fit(X[order], **{name: weight[order] for name, weight in entries.items()})
+    weighted = NMF(2, tol=1e-8, max_iter=10_000, random_state=0, **options)
+    weighted.fit(X, sample_weight=counts, **entries)
     given = X[counts > 0]
     expected = repeated.transform(given) @ repeated.components_
     fitted = weighted.transform(given) @ weighted.components_
