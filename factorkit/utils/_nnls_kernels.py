@@ -109,7 +109,7 @@ def sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol):
     return total
 
 
-@kernel
+@kernel(reduces=True)
 def pivot_rows(W, A, Q, max_rounds):
     """Block principal pivoting; the support of a row of W is its first guess.
 
@@ -123,8 +123,12 @@ def pivot_rows(W, A, Q, max_rounds):
     L = np.empty((k, k))
     z = np.empty(k)
     violates = np.empty(k, np.bool_)
+    last_order = np.empty(k, np.intp)
+    n_last = 0
     for i in range(n_samples):
         G = Q[i if Q.shape[0] > 1 else 0]
+        if Q.shape[0] > 1:
+            n_last = 0
         largest = 0.0
         for t in range(k):
             largest = max(largest, abs(A[i, t]))
@@ -137,9 +141,19 @@ def pivot_rows(W, A, Q, max_rounds):
                 if free[t]:
                     order[n_free] = t
                     n_free += 1
-            # Cholesky of the free block, with the forward substitution done on the way.
+            # Cholesky of the free block, with the forward substitution done on the way. As far as
+            # the block is that of the last factorization it is there: rows often share a support.
+            same = 0
+            while same < min(n_free, n_last) and order[same] == last_order[same]:
+                same += 1
+            n_last = 0
             singular = False
-            for p in range(n_free):
+            for p in range(same):
+                s = A[i, order[p]]
+                for u in range(p):
+                    s -= L[p, u] * z[u]
+                z[p] = s / L[p, p]
+            for p in range(same, n_free):
                 t = order[p]
                 for q in range(p):
                     s = G[t, order[q]]
@@ -159,6 +173,8 @@ def pivot_rows(W, A, Q, max_rounds):
                 z[p] = s / L[p, p]
             if singular:
                 break
+            n_last = n_free
+            last_order[:n_free] = order[:n_free]
             for p in range(n_free - 1, -1, -1):
                 s = z[p]
                 for u in range(p + 1, n_free):
