@@ -77,6 +77,7 @@ def alternate(
     while trace.n_iter < max_iter:
         W_new, residual_W, _ = step_W(H_from, W_from, safe)
         W_from = W_new if plain else _extrapolate(W_new, W_last, weight, keep)
+        W_last = W_new  # the one before is done with: the loop's peak memory is in what follows
         H_new, residual_H, objective = step_H(W_from, H_from, safe, valued=True)
         # Not for an exact fit: it would go on for ever, and its scale drift.
         if not objective <= best + (slack if best > negligible else 0.0):
@@ -100,7 +101,7 @@ def alternate(
         trace.add(max(objective, 0.0), max(residual_W, residual_H))
         decrease, best, safe = best - objective, objective, False
         H_from = _extrapolate(H_new, H_last, weight, keep) if extrapolated else H_new
-        W_last, H_last, plain = W_new, H_new, not extrapolated
+        H_last, plain = H_new, not extrapolated
         scale = rescale(*accepted) if rescale is not None else None
         if scale is not None:
             s = scale[:, None]

@@ -27,12 +27,13 @@ def coarse_start(problem, Wt, H):
     Wt, H : ndarray
         A start whose objective is no higher.
     """
-    n_samples, n_features = problem.data.shape
-    if n_samples < n_features:
-        H, Wt = coarse_start(problem.transposed(), H, Wt)
+    short, long = sorted(problem.data.shape)
+    n_rows = max(long // _PART, _ROWS_PER_FEATURE * short, _ROWS_PER_COMPONENT * len(H))
+    if n_rows > long // 3:
         return Wt, H
-    n_rows = max(n_samples // _PART, _ROWS_PER_FEATURE * n_features, _ROWS_PER_COMPONENT * len(H))
-    if n_rows > n_samples // 3:
+    n_samples = problem.data.shape[0]
+    if n_samples < long:
+        H, Wt = coarse_start(problem.transposed(), H, Wt)
         return Wt, H
     rows = np.sort(np.random.default_rng(0).permutation(n_samples)[:n_rows])
     part_Wt, part_H, _ = problem.part(rows).alternate(

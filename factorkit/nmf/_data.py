@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from ..utils._linalg import gram, inner, squared_norm
-from ..utils._sparse_kernels import csr_products, padded_rows
+from ..utils._sparse_kernels import csr_products, csr_transposed_products, padded_rows, padded_width
 from ..utils._threads import blocks_of
 
 # Columns a block from which BLAS runs at full speed.
@@ -72,28 +72,18 @@ class DenseData:
 
 
 class SparseData:
-    """A CSR X whose unstored entries are zeros, with a CSR copy of its transpose.
-
-    The copy makes both products gather instead of scatter; X itself is never densified.
-    """
+    """A CSR X whose unstored entries are zeros; never made dense, and not copied."""
 
     is_sparse = True
 
-    def __init__(self, X, Xt=None):
+    def __init__(self, X):
         self.X = X
-        self._Xt = Xt
         self.shape = X.shape
         self.dtype = X.dtype
 
     @property
-    def Xt(self):
-        if self._Xt is None:
-            self._Xt = sparse.csr_array(self.X.T)
-        return self._Xt
-
-    @property
     def T(self):
-        return SparseData(self.Xt, self.X)
+        return SparseData(sparse.csr_array(self.X.T))
 
     def take(self, rows):
         return SparseData(self.X[rows])
@@ -114,17 +104,28 @@ class SparseData:
         )
 
     def times_samples(self, Wt, workers):
-        return self._multiply(self.Xt, Wt, workers)
+        X, n_components = self.X, Wt.shape[0]
+        values = X.data.astype(Wt.dtype, copy=False)
+        shape = X.shape[1], padded_width(n_components, Wt.dtype)
+
+        def block(start, stop):
+            out = np.zeros(shape, dtype=Wt.dtype)
+            csr_transposed_products(X.indptr, X.indices, values, Wt, out, start, stop)
+            return out
+
+        # Each block adds up in an array of its own: at most four, however many the threads.
+        work = 2.0 * n_components * (X.nnz / max(X.shape[0], 1) + 1)
+        blocks = blocks_of(X.shape[0], work, target=5e7, smallest=X.shape[0] // 4 + 1)
+        first, *others = workers.map(block, blocks)
+        for other in others:
+            first += other
+        return np.ascontiguousarray(first[:, :n_components].T)
 
     def times_features(self, H, workers):
-        return self._multiply(self.X, H, workers)
-
-    @staticmethod
-    def _multiply(X, F, workers):
-        n_components = F.shape[0]
-        padded = padded_rows(F)
-        values = X.data.astype(F.dtype, copy=False)
-        out = np.empty((n_components, X.shape[0]), dtype=F.dtype)
+        X, n_components = self.X, H.shape[0]
+        padded = padded_rows(H)
+        values = X.data.astype(H.dtype, copy=False)
+        out = np.empty((n_components, X.shape[0]), dtype=H.dtype)
         work = 2.0 * n_components * (X.nnz / max(X.shape[0], 1) + 1)
         workers.map(
             lambda start, stop: csr_products(X.indptr, X.indices, values, padded, out, start, stop),

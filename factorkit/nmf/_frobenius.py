@@ -18,8 +18,8 @@ class FrobeniusProblem(Problem):
     """Half steps, exact solves and objective for one X, given as DenseData or SparseData.
 
     An iteration costs two products with X, 4 nnz(X) n_components operations, and up to 20 sweeps
-    of 2 (n_samples + n_features) n_components². Memory beyond X: about eight arrays of the
-    factors' size, and for a sparse X the transpose.
+    of 2 (n_samples + n_features) n_components². Memory beyond X: about four arrays of the factors'
+    size.
     """
 
     coarse_options = {"max_iter": 60, "min_decrease": 1e-3}
@@ -122,6 +122,10 @@ class FrobeniusProblem(Problem):
         A = self.data.times_features(H, self.workers)
         return _scaled_residual(Wt, H, A, self.penalty.l1_W, self.penalty.l2_W)
 
+    def residual_H(self, Wt, H):
+        A = self.data.times_samples(Wt, self.workers)  # without a transpose of X
+        return _scaled_residual(H, Wt, A, self.penalty.l1_H, self.penalty.l2_H)
+
 
 def in_scale(F, A, G, safe):
     """In a first iteration, F times the c for which c · W H is nearest to X; else F."""
@@ -134,10 +138,12 @@ def in_scale(F, A, G, safe):
 def _scaled_residual(F, other, A, l1, l2):
     G = gram(other) + l2 * np.eye(len(other))
     curvature = np.diag(G)[:, None]
-    alive = curvature[:, 0] > 0
-    if not alive.any():
-        return 0.0
-    gradient = (G @ F - A + l1)[alive]
-    step = np.minimum(F[alive], gradient / curvature[alive])
+    # In place: this is where a fit needs most memory.
+    step = G @ F
+    step -= A
+    step += l1
+    np.divide(step, curvature, out=step, where=curvature > 0)
+    np.minimum(F, step, out=step)
+    step[curvature[:, 0] <= 0] = 0
     norm = np.linalg.norm(F)
-    return float(np.linalg.norm(step) / norm) if norm else float(np.linalg.norm(step) > 0)
+    return float(np.linalg.norm(step) / norm) if norm else float(np.any(step))

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from ..utils._linalg import squared_norm
+from ..utils._linalg import products_at, squared_norm
 from ._kl_kernels import sweep_csr_rows, sweep_dense_rows
 from ._kl_newton import CsrRowsOfX, DenseRowsOfX, newton_rows
 from ._problem import Problem
@@ -156,7 +156,7 @@ class KullbackLeiblerProblem(Problem):
             indptr, columns, values = parts
             part = slice(indptr[start], indptr[stop])
             owner = np.repeat(np.arange(start, stop), np.diff(indptr[start : stop + 1]))
-            y = np.einsum("ij,ij->i", Wt.T[owner], Ht[columns[part]]) + self._floor(H.dtype)
+            y = products_at(Wt, H, owner, columns[part]) + self._floor(H.dtype)
             shape = (stop - start, len(Ht))
             ratio = sparse.csr_array(
                 (values[part] / y, columns[part], indptr[start : stop + 1] - indptr[start]), shape

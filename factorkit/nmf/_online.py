@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from ..utils._linalg import gram, inner
+from ..utils._linalg import gram, inner, products_at
 from ..utils._nnls import coordinate_sweeps
 from ._frobenius import FrobeniusProblem
 from ._kl import KullbackLeiblerProblem
@@ -214,7 +214,7 @@ def _sums_of_dense(rows, start, stop, Wt, H, beta):
 def _kl_sums_of_csr(rows, start, stop, Wt, H, beta):
     X, W = rows.X[start:stop], np.ascontiguousarray(Wt.T)
     owner = np.repeat(np.arange(stop - start), np.diff(X.indptr))
-    y = _positive(np.einsum("ij,ij->i", W[owner], H.T[X.indices]))
+    y = _positive(products_at(Wt, H, owner, X.indices))
     numerator = (_with_data(X, X.data / y).T @ W).T
     if not rows.only_stored:
         return numerator, Wt.sum(axis=1)[:, None]

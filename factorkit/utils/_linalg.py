@@ -49,6 +49,14 @@ def row_grams(V, H):
     return Q
 
 
+def products_at(Wt, H, rows, columns):
+    """(W H)_ij for lists of i and j, without an array of n_components times their length."""
+    y = np.zeros(len(rows), dtype=H.dtype)
+    for w, h in zip(Wt, H, strict=True):
+        y += w[rows] * h[columns]
+    return y
+
+
 def scale_rows(X, scale):
     """Rows of a dense or CSR matrix times numbers, in the dtype of X."""
     scale = scale.astype(X.dtype, copy=False)

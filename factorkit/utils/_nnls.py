@@ -49,9 +49,9 @@ def coordinate_sweeps(W, A, G, workers, *, max_sweeps=20, inner_tol=0.01):
     """
     n_components, n_samples = W.shape
     G = np.ascontiguousarray(G, dtype=W.dtype)
-    blocks = blocks_of(
-        n_samples, 2.0 * n_components**2 * max_sweeps, multiple=CHUNK_BYTES // W.itemsize
-    )
+    # Most blocks stop after a few sweeps.
+    work = 2.0 * n_components**2 * min(max_sweeps, 6)
+    blocks = blocks_of(n_samples, work, multiple=CHUNK_BYTES // W.itemsize)
     squares = workers.map(
         lambda start, stop: sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol), blocks
     )

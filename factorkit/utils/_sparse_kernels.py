@@ -1,4 +1,4 @@
-"""Products of a CSR matrix with a dense factor."""
+"""Products of a CSR matrix, and of its transpose, with a dense factor."""
 
 import numpy as np
 from numba import types
@@ -92,10 +92,101 @@ def csr_products(indptr, columns, values, F, out, first_row, last_row):
             out[t, i] = row[t]
 
 
+def _add_to_rows(values, columns, start, stop, row, first, out, n_vectors):
+    """``out[columns[p], part] += values[p] * row[part]``, the columns being distinct."""
+    lanes = VECTOR_BYTES // out.itemsize
+    part = slice(first, first + lanes * n_vectors)
+    out[columns[start:stop], part] += np.outer(values[start:stop], row[part])
+
+
+def _make_add_to_rows(n_vectors):
+    @intrinsic
+    def add_to_rows(typingctx, values, columns, start, stop, row, first, out):
+        def codegen(context, builder, signature, args):
+            types_ = signature.args
+            values_, columns_, row_, out_ = (
+                context.make_array(types_[i])(context, builder, args[i]) for i in (0, 1, 4, 6)
+            )
+            start_, stop_, first_ = args[2], args[3], args[5]
+            v = Vectors(builder, out.dtype)
+            width = builder.extract_value(out_.shape, 1)
+            w = [v.load(pointer) for pointer in v.pointers(row_.data, first_, n_vectors)]
+
+            def add_entry(p, nothing):
+                x = v.splat(builder.load(builder.gep(values_.data, [p])))
+                j = builder.load(builder.gep(columns_.data, [p]))
+                j = j if j.type == INDEX else builder.sext(j, INDEX)
+                offset = builder.add(builder.mul(j, width), first_)
+                places = v.pointers(out_.data, offset, n_vectors)
+                for place, factor in zip(places, w, strict=True):
+                    v.store(v.fma(x, factor, v.load(place)), place)
+                return nothing
+
+            v.loop(start_, stop_, [], add_entry)
+            return context.get_dummy_value()
+
+        return types.void(values, columns, start, stop, row, first, out), codegen
+
+    return add_to_rows
+
+
+_add_to_1, _add_to_2, _add_to_3, _add_to_4, _add_to_8 = (
+    _make_add_to_rows(n) for n in (1, 2, 3, 4, 8)
+)
+
+
+@overload(_add_to_rows, inline="always")
+def _overload_add_to_rows(values, columns, start, stop, row, first, out, n_vectors):
+    def add(values, columns, start, stop, row, first, out, n_vectors):
+        if n_vectors == 8:
+            _add_to_8(values, columns, start, stop, row, first, out)
+        elif n_vectors == 4:
+            _add_to_4(values, columns, start, stop, row, first, out)
+        elif n_vectors == 3:
+            _add_to_3(values, columns, start, stop, row, first, out)
+        elif n_vectors == 2:
+            _add_to_2(values, columns, start, stop, row, first, out)
+        else:
+            _add_to_1(values, columns, start, stop, row, first, out)
+
+    return add
+
+
+@kernel
+def csr_transposed_products(indptr, columns, values, Wt, out, first_row, last_row):
+    """Add ``X[rows].T @ W[rows]`` to `out`, for rows ``first_row:last_row`` of X.
+
+    `out` has shape (n_features, number of components padded to whole vectors). It takes the
+    place of a copy of the transpose, which costs as much time as five such products and as much
+    memory as X.
+    """
+    n_components = Wt.shape[0]
+    lanes = VECTOR_BYTES // out.itemsize
+    row = np.zeros(out.shape[1], out.dtype)
+    for i in range(first_row, last_row):
+        start, stop = np.int64(indptr[i]), np.int64(indptr[i + 1])
+        if start == stop:
+            continue
+        for t in range(n_components):
+            row[t] = Wt[t, i]
+        first = 0
+        left = out.shape[1] // lanes
+        while left > 0:
+            n_vectors = 8 if left >= 8 else min(left, 4)
+            _add_to_rows(values, columns, start, stop, row, first, out, n_vectors)
+            first += n_vectors * lanes
+            left -= n_vectors
+
+
+def padded_width(n_components, dtype):
+    """`n_components` rounded up to a whole number of vectors."""
+    lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
+    return -(-n_components // lanes) * lanes
+
+
 def padded_rows(F):
     """``F.T`` in C order, with zero columns up to a whole number of vectors."""
-    lanes = VECTOR_BYTES // F.itemsize
     n_components, n_rows = F.shape
-    padded = np.zeros((n_rows, -(-n_components // lanes) * lanes), dtype=F.dtype)
+    padded = np.zeros((n_rows, padded_width(n_components, F.dtype)), dtype=F.dtype)
     padded[:, :n_components] = F.T
     return padded

@@ -5,7 +5,15 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
-from factorkit.utils._linalg import _inner, gram, inner, row_grams, scale_rows, squared_norm
+from factorkit.utils._linalg import (
+    _inner,
+    gram,
+    inner,
+    products_at,
+    row_grams,
+    scale_rows,
+    squared_norm,
+)
 
 
 def test_inner_products_of_float32_are_summed_in_float64():
@@ -49,3 +57,12 @@ def test_rows_are_scaled_in_their_dtype(rng, dtype):
     for scaled in (scale_rows(X, scale), scale_rows(sparse.csr_array(X), scale).toarray()):
         assert scaled.dtype == dtype
         assert_allclose(scaled, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_at_entries_are_those_of_the_whole_product(rng, dtype):
+    Wt, H = rng.random((3, 7)).astype(dtype), rng.random((3, 5)).astype(dtype)
+    rows, columns = np.array([6, 0, 0, 3]), np.array([4, 1, 1, 2])
+    given = products_at(Wt, H, rows, columns)
+    assert given.dtype == dtype
+    assert_allclose(given, (Wt.T @ H)[rows, columns], rtol=1e-5 if dtype == np.float32 else 1e-12)

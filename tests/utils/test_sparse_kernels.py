@@ -5,7 +5,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from factorkit.utils._sparse_kernels import csr_products, padded_rows
+from factorkit.utils._sparse_kernels import (
+    csr_products,
+    csr_transposed_products,
+    padded_rows,
+    padded_width,
+)
 from factorkit.utils._vector_ir import VECTOR_BYTES
 
 
@@ -33,6 +38,33 @@ def test_compiled_products_are_those_of_plain_python(rng, k):
     X = sparse.random_array((9, 12), density=0.3, rng=rng).tocsr()
     F = rng.standard_normal((k, 12))
     assert_allclose(product(X, F), product(X, F, csr_products.py_func), rtol=1e-12, atol=1e-14)
+
+
+def transposed_product(X, Wt, kernel=csr_transposed_products, rows=None):
+    out = np.ones((X.shape[1], padded_width(len(Wt), Wt.dtype)), dtype=Wt.dtype)
+    kernel(X.indptr, X.indices, X.data, Wt, out, *(rows or (0, X.shape[0])))
+    return out
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("k", [1, 4, 8, 9, 17, 33, 64, 65, 130, 250])
+def test_transposed_products_add_those_of_scipy(rng, dtype, index, k):
+    X = sparse.random_array((23, 40), density=0.2, rng=rng, dtype=dtype).tocsr()
+    X.indices, X.indptr = X.indices.astype(index), X.indptr.astype(index)
+    Wt = rng.standard_normal((k, 23)).astype(dtype)
+    rtol = 1e-4 if dtype == np.float32 else 1e-12
+    out = transposed_product(X, Wt, rows=(2, 20))
+    assert_allclose(out[:, :k], 1 + X[2:20].T @ Wt[:, 2:20].T, rtol=rtol, atol=rtol)
+    assert_array_equal(out[:, k:], 1)
+
+
+@pytest.mark.parametrize("k", [3, 20])
+def test_compiled_transposed_products_are_those_of_plain_python(rng, k):
+    X = sparse.random_array((9, 12), density=0.3, rng=rng).tocsr()
+    Wt = rng.standard_normal((k, 9))
+    plain = transposed_product(X, Wt, csr_transposed_products.py_func)
+    assert_allclose(transposed_product(X, Wt), plain, rtol=1e-12, atol=1e-14)
 
 
 def test_only_the_rows_asked_for_are_written_and_empty_rows_are_zero(rng):
