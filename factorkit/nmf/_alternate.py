@@ -8,7 +8,8 @@ from ..utils._convergence import Trace
 # restart divides the weight by.
 _WEIGHT, _GROWTH, _BOUND_GROWTH, _SHRINK = 0.5, 1.05, 1.01, 1.5
 
-# The objective is flat at its minimum: it can't tell steps below √eps, times this, from rounding.
+# The objective is flat at its minimum: it can't tell steps below the square root of its relative
+# rounding, times this, from none.
 _RESOLUTION = 10
 
 
@@ -25,8 +26,8 @@ def alternate(
     min_decrease=0.0,
     keep=0.0,
     extrapolated=True,
-    negligible=0.0,
-    slack=0.0,
+    rounding=lambda objective: 0.0,
+    magnitude=0.0,
 ):
     """Alternate two half steps with extrapolation and restarts.
 
@@ -53,11 +54,10 @@ def alternate(
         Extrapolation leaves at least this part of an entry: for losses that are infinite where
         the model is zero and the data is not.
     extrapolated : bool, default=True
-    negligible : float, default=0.0
-        An objective that is as good as zero: where no step descends from there, the fit is exact.
-    slack : float, default=0.0
-        The rounding of the objective. A rise of no more is none: near a minimum it would be
-        chance which steps are taken back, and the result would differ in its eighth digit.
+    rounding : callable
+        ``rounding(objective)``: what an objective of that size may be wrong by.
+    magnitude : float, default=0.0
+        The size of the data in the units of the objective.
 
     Returns
     -------
@@ -73,21 +73,21 @@ def alternate(
     trace = Trace()
     accepted = W_last, H_last = W_from, H_from = Wt, H
     weight, bound, weight_before = _WEIGHT, 1.0, _WEIGHT
+    slack, eps = 0.0, np.finfo(Wt.dtype).eps
     best, plain, safe = np.inf, True, None  # the first iteration has no last move
     while trace.n_iter < max_iter:
         W_new, residual_W, _ = step_W(H_from, W_from, safe)
         W_from = W_new if plain else _extrapolate(W_new, W_last, weight, keep)
         W_last = W_new  # the one before is done with: the loop's peak memory is in what follows
         H_new, residual_H, objective = step_H(W_from, H_from, safe, valued=True)
-        # Not for an exact fit: it would go on for ever, and its scale drift.
-        if not objective <= best + (slack if best > negligible else 0.0):
+        if not objective <= best + slack:
             # A failed iteration costs as much as one that counts. A plain one starts where the
             # accepted pair is, so its residual is that pair's.
             residual = max(residual_W, residual_H)
             trace.add(max(best, 0.0), residual if plain else trace.residual[-1])
             if safe:  # not even a safe step descends
-                resolved = _RESOLUTION * np.sqrt(np.finfo(Wt.dtype).eps)
-                done = residual <= max(tol, resolved) or best <= negligible
+                resolved = np.sqrt(rounding(best) / magnitude) if magnitude else np.sqrt(eps)
+                done = residual <= max(tol, _RESOLUTION * resolved) or best <= 100 * rounding(best)
                 trace.stop = "converged" if done else "stalled"
                 break
             W_from, H_from = W_last, H_last = accepted
@@ -100,6 +100,12 @@ def alternate(
         objective = min(objective, best)  # but for rounding
         trace.add(max(objective, 0.0), max(residual_W, residual_H))
         decrease, best, safe = best - objective, objective, False
+        # A rise by rounding is none: near a minimum it would be chance which steps are taken
+        # back, and the result would differ in its eighth digit. An exact fit has no such slack,
+        # or it would go on for ever, and its scale drift; nor has float32, whose rounding is more
+        # than steps gain.
+        slack = 4 * rounding(best) if Wt.dtype == np.float64 else 0.0
+        slack = slack if best > 25 * slack else 0.0
         H_from = _extrapolate(H_new, H_last, weight, keep) if extrapolated else H_new
         H_last, plain = H_new, not extrapolated
         scale = rescale(*accepted) if rescale is not None else None

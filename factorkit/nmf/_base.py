@@ -25,7 +25,7 @@ class NMFBase(MatrixFactorization):
             StrOptions({"auto"}),
         ],
         "init": [StrOptions({"random", "nndsvd", "nndsvda", "nndsvdar", "custom"}), None],
-        "beta_loss": [StrOptions(set(BETA)), Real],
+        "beta_loss": [StrOptions(set(BETA)), Interval(Real, None, None, closed="neither")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
@@ -96,6 +96,7 @@ class NMFBase(MatrixFactorization):
                 'and a sparse X can\'t have missing entries besides: pass missing="unstored" if '
                 "only stored entries are observed, or X as a dense array."
             )
+        _check_range(X, beta_of(self.beta_loss))
         if beta_of(self.beta_loss) > 0:
             return
         has_zeros = (
@@ -112,6 +113,7 @@ class NMFBase(MatrixFactorization):
         name = type(self).__name__
         if W is None or H is None:
             raise ValueError(f"init='custom' needs W and H in {name}.fit; got None.")
+        W, H = np.asarray(W), np.asarray(H)
         n_components = self._start_components(X, H)
         _check_factor(W, (X.shape[0], n_components), f"{name} (input W)")
         _check_factor(H, (n_components, X.shape[1]), f"{name} (input H)")
@@ -131,6 +133,23 @@ class NMFBase(MatrixFactorization):
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = True
         return tags
+
+
+# Powers of the data may reach this, and its inverse, so that sums of them are numbers too.
+_MOST = {np.dtype(np.float32): 1e30, np.dtype(np.float64): 1e200}
+
+
+def _check_range(X, beta):
+    values = X.data if sparse.issparse(X) else X
+    largest = values.max(initial=0)
+    largest = np.fmax.reduce(values, axis=None) if np.isnan(largest) else largest
+    high = _MOST[X.dtype] ** (1 / max(2, beta, 2 - beta))
+    low = 1 / high
+    if not (largest == 0 or low <= largest <= high or np.isnan(largest)):
+        raise ValueError(
+            f"X has a largest value of {largest:.3g}; as {X.dtype} it must lie between {low:.3g} "
+            f"and {high:.3g}, or its powers leave the range of the numbers. Divide X by a constant."
+        )
 
 
 def _check_factor(A, shape, whom, *, may_vanish=False):

@@ -30,7 +30,8 @@ class DenseData:
 
     def squared_norm(self):
         # By blocks of rows: a transposed or strided X must not be copied whole.
-        return sum(squared_norm(self.X[s:e]) for s, e in blocks_of(*self.shape, multiple=1))
+        blocks = blocks_of(*self.shape, target=5e5, multiple=1)
+        return sum(squared_norm(self.X[start:stop]) for start, stop in blocks)
 
     @property
     def density(self):
@@ -42,7 +43,7 @@ class DenseData:
         def block(start, stop):
             return squared_norm(self.X[start:stop] - Wt[:, start:stop].T @ H)
 
-        per_row = max(2.0 * H.size, 4e6 / max(500_000 // max(self.shape[1], 1), 1))
+        per_row = max(2.0 * H.size, 2e7 / max(500_000 // max(self.shape[1], 1), 1))
         return sum(workers.map(block, blocks_of(self.shape[0], per_row)))
 
     def times_samples(self, Wt, workers):

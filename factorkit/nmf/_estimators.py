@@ -111,7 +111,9 @@ class NMF(NMFBase):
         L after each iteration; it never rises.
 
     kkt_residual_ : float
-        The scaled projected gradient at the end, which `tol` bounds in a converged fit.
+        The scaled projected gradient of the W and H returned. `tol` bounds that of the last
+        iteration; W is solved for exactly after it, which where components are nearly collinear
+        moves W, and raises this, by more.
 
     stopped_by_callback_ : bool
         Whether a callback ended the fit before it converged.

@@ -9,7 +9,7 @@ needs W^T X and W^T W alone, which blocks of samples can send from anywhere.
 
 import numpy as np
 
-from ..utils._linalg import gram, inner
+from ..utils._linalg import drop_dead, gram, inner
 from ..utils._nnls import coordinate_sweeps, solve_nnls
 from ._problem import Problem
 
@@ -60,7 +60,7 @@ class FrobeniusProblem(Problem):
         p = self.penalty
         G = gram(H)
         new, residual = self._sweep(A, G, in_scale(Wt, A, G, safe), p.l1_W, p.l2_W, **accuracy)
-        value = self._value(A, G, new) + p.value(new, H) if valued else None
+        value = self._value(A, G, new, (new, H)) + p.value(new, H) if valued else None
         return new, residual, value
 
     def step_H(self, Wt, H, safe=False, valued=False, **accuracy):
@@ -68,12 +68,20 @@ class FrobeniusProblem(Problem):
         p = self.penalty
         G = gram(Wt)
         new, residual = self._sweep(A, G, in_scale(H, A, G, safe), p.l1_H, p.l2_H, **accuracy)
-        value = self._value(A, G, new) + p.value(Wt, new) if valued else None
+        value = self._value(A, G, new, (Wt, new)) + p.value(Wt, new) if valued else None
         return new, residual, value
 
-    def _value(self, A, G, F):
-        """The loss, for nothing: A and G are there."""
+    def _value(self, A, G, F, pair):
+        """The loss of a pair; from the residuals, for one more product with X, where need be."""
+        value = self._expanded(A, G, F)
+        return self.loss(*pair) if self.is_cancelled(value, F.dtype) else value
+
+    def _expanded(self, A, G, F):
+        """The loss for nothing: A and G are there."""
         return self.half_squared_norm - inner(A, F) + 0.5 * inner(gram(F), G)
+
+    def is_cancelled(self, value, dtype):
+        return not self.data.is_sparse and super().is_cancelled(value, dtype)
 
     def _sweep(self, A, G, F, l1, l2, max_sweeps=None, inner_tol=0.01):
         """Coordinate sweeps from F for the linear term A and the Gram matrix G."""
@@ -93,6 +101,8 @@ class FrobeniusProblem(Problem):
         if self.shuffle_rng is not None:
             new = np.empty_like(swept)
             new[order] = swept
+        if l1:
+            drop_dead(new, G)
         norm = np.sqrt(inner(new, new))
         return new, step / norm if norm else 0.0
 
@@ -109,7 +119,7 @@ class FrobeniusProblem(Problem):
 
     def objective(self, Wt, H):
         A = self.data.times_features(H, self.workers)
-        return self._value(A, gram(H), Wt) + self.penalty.value(Wt, H)
+        return self._value(A, gram(H), Wt, (Wt, H)) + self.penalty.value(Wt, H)
 
     def solve_W(self, H):
         """The exact W for this H, of shape (n_samples, n_components)."""
@@ -144,6 +154,7 @@ def _scaled_residual(F, other, A, l1, l2):
     step += l1
     np.divide(step, curvature, out=step, where=curvature > 0)
     np.minimum(F, step, out=step)
-    step[curvature[:, 0] <= 0] = 0
+    dead = curvature[:, 0] <= 0
+    step[dead] = F[dead] if l1 else 0
     norm = np.linalg.norm(F)
     return float(np.linalg.norm(step) / norm) if norm else float(np.any(step))

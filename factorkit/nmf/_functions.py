@@ -92,10 +92,13 @@ shuffle, missing, n_jobs : object
             RuntimeWarning,
             stacklevel=2,
         )
+    if H is None:
+        raise ValueError("update_H=False needs the H that W is to be solved for; got None.")
+    H = np.asarray(H)
     n_components = model._start_components(X, H)
     _check_factor(H, (n_components, X.shape[1]), "NMF (input H)", may_vanish=True)
     if H.dtype != X.dtype:
         raise TypeError(f"H should have the same dtype as X. Got H.dtype = {H.dtype}.")
     with Workers(n_jobs) as workers:
-        W = model._solve_W(X, None, np.asarray(H), workers)
+        W = model._solve_W(X, None, H, workers)
     return W.astype(X.dtype, copy=False), H, 1

@@ -229,7 +229,7 @@ class GraphProblem(FrobeniusProblem):
         new, residual = self._sweep(A, smooth, in_scale(H, A, smooth, safe), p.l1_H, p.l2_H)
         if not valued:
             return new, residual, None
-        return new, residual, self._value(A, smooth, new) + p.value(Wt, new)
+        return new, residual, self._expanded(A, smooth, new) + p.value(Wt, new)
 
     def step_W(self, H, Wt, safe=False, valued=False):
         A = self.data.times_features(H, self.workers)
@@ -251,6 +251,9 @@ class GraphProblem(FrobeniusProblem):
         new = np.ascontiguousarray(W.T.astype(Wt.dtype))
         norm = np.sqrt(squared_norm(new))
         return new, np.sqrt(moved) / norm if norm else 0.0, None
+
+    def is_cancelled(self, value, dtype):
+        return False
 
     def objective(self, Wt, H):
         return super().objective(Wt, H) + self._graph_term(Wt, H)
@@ -284,6 +287,7 @@ def sweep_graph(W, A, G, l1, indptr, neighbors, affinity, degrees, smoothing):
             for t in range(k):
                 curvature = G[t, t] + smoothing[t] * degrees[i]
                 if curvature <= 0:
+                    W[i, t] = 0.0 if l1 > 0 else W[i, t]
                     continue
                 target = A[i, t] - l1 + smoothing[t] * pull[t]
                 for r in range(k):

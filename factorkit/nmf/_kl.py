@@ -10,7 +10,7 @@ in float32), so that the divergence stays finite.
 import warnings
 
 import numpy as np
-from scipy import sparse
+from scipy import sparse, special
 from sklearn.exceptions import ConvergenceWarning
 
 from ..utils._linalg import products_at, squared_norm
@@ -21,6 +21,11 @@ from ._problem import Problem
 
 def _x_log_x_minus_x(x, v):
     return v * (np.where(x > 0, x * np.log(np.where(x > 0, x, 1.0)), 0.0) - x)
+
+
+def _divergence(X, Y):
+    ratio = np.divide(X, Y, out=np.ones(Y.shape), where=Y > 0)
+    return float(np.sum(special.xlogy(X, ratio) - X + Y, dtype=np.float64))
 
 
 class KullbackLeiblerProblem(Problem):
@@ -87,7 +92,7 @@ class KullbackLeiblerProblem(Problem):
         residual = np.sqrt(moved) / norm if norm else 0.0
         if not valued:
             return new, residual, None
-        return new, residual, value + self.constant + self.penalty.value(new, H)
+        return new, residual, self._value(value, new, H) + self.penalty.value(new, H)
 
     def fill_W(self, H, Wt):
         """W for all samples after H came from a part of them."""
@@ -95,7 +100,32 @@ class KullbackLeiblerProblem(Problem):
 
     def objective(self, Wt, H):
         _, value = self._sweep(Wt.copy(), H, False, 0)
-        return value + self.constant + self.penalty.value(Wt, H)
+        return self._value(value, Wt, H) + self.penalty.value(Wt, H)
+
+    def _value(self, part, Wt, H):
+        """The loss from the part of it that depends on W H, or entry by entry where need be."""
+        value = part + self.constant
+        if not self.is_cancelled(value, H.dtype):
+            return value
+        Wt, H = Wt.astype(np.float64), H.astype(np.float64)
+        floor = self._floor(H.dtype)
+        rows = self.rows
+        if rows.is_sparse:
+            X = rows.X
+            weight = 1.0 if rows.weight is None else rows.weight.astype(np.float64)
+            owner = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+            model = products_at(Wt, H, owner, X.indices) + floor
+            total = _divergence(weight * X.data, weight * model)
+            # The zeros' part of the model is what the nonzeros leave of the total.
+            others = 0.0 if rows.only_stored else Wt.sum(axis=1) @ H.sum(axis=1) - model.sum()
+            return total + others
+
+        def block(start, stop):
+            X, V = rows.block(start, stop)
+            Y = Wt[:, start:stop].T @ H + floor
+            return _divergence(X, Y if V is None else V * Y)
+
+        return sum(self.workers.map(block, rows.blocks(8.0 * len(H) * rows.shape[1])))
 
     def solve_W(self, H):
         """The exact W for this H, of shape (n_samples, n_components), float64.

@@ -401,6 +401,9 @@ class MiniBatchNMF(NMFBase):
         rng = check_random_state(self.random_state)
         k, beta = self._start_components(X), beta_of(self.beta_loss)
         complete, mean = completed(X, self.missing, needed=self.init in NNDSVD)
+        if mean == 0:
+            # Zeros tell nothing; from zero components no later block could lead away.
+            return np.abs(rng.standard_normal((k, X.shape[1]))).astype(X.dtype)
         if complete is None:
             Wt, H = random_start(X.shape, k, mean, rng, X.dtype)
         else:
@@ -415,6 +418,7 @@ class MiniBatchNMF(NMFBase):
         name = type(self).__name__
         if H is None:
             raise ValueError(f"init='custom' needs H in {name}.fit; got None.")
+        H, W = np.asarray(H), None if W is None else np.asarray(W)
         _check_factor(H, (self._start_components(X, H), X.shape[1]), f"{name} (input H)")
         for letter, factor in (("H", H), ("W", W)):
             if factor is not None and factor.dtype != X.dtype:

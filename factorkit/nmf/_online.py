@@ -127,6 +127,8 @@ def update_components(statistics, H, *, beta, penalty, workers):
     else:
         S = S + l2 * np.eye(len(S)) if l2 else S
         coordinate_sweeps(H, T - l1, S, workers, max_sweeps=_COMPONENT_SWEEPS, inner_tol=0.0)
+    # What fades away for ever stops at a number that is slow to compute with.
+    H[np.finfo(H.dtype).tiny > H] = 0
     return H
 
 

@@ -4,6 +4,10 @@ import numpy as np
 
 from ._alternate import alternate
 
+# A loss that is this many times the rounding of the sums that it is the difference of has four
+# digits left.
+_DIGITS = 1e4
+
 
 class Problem:
     """Base of the problems: a loss, some data and penalties.
@@ -33,10 +37,21 @@ class Problem:
             rescale=self.penalty.best_scale,
             keep=self.keep,
             extrapolated=self.extrapolated,
-            negligible=100 * np.finfo(Wt.dtype).eps * self.magnitude,
-            slack=4 * np.finfo(np.float64).eps * self.magnitude,
+            rounding=lambda value: self.rounding(value, Wt.dtype),
+            magnitude=self.magnitude,
             **options,
         )
+
+    def is_cancelled(self, value, dtype):
+        """Whether a loss has too few digits as a difference, and is taken from the residuals."""
+        return value < _DIGITS * np.finfo(dtype).eps * self.magnitude
+
+    def rounding(self, value, dtype):
+        """What a loss of this size may be wrong by."""
+        eps, value = np.finfo(dtype).eps, max(value, 0.0)
+        if self.is_cancelled(value, dtype):
+            return eps * (value + eps * self.magnitude)
+        return eps * self.magnitude
 
     def residual_H(self, Wt, H):
         """`residual_W` of the other factor."""

@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.stats import rankdata
 from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state, column_or_1d, get_tags
+from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from ..base import MatrixFactorization
@@ -139,7 +139,10 @@ class RankSelection(MetaEstimatorMixin, MatrixFactorization):
     """
 
     _parameter_constraints = {
-        "estimator": [HasMethods(["fit_transform", "transform"]), None],
+        "estimator": [
+            HasMethods(["fit_transform", "transform", "inverse_transform_entries"]),
+            None,
+        ],
         "n_components": ["array-like", Integral, None],
         "cv": [Interval(Integral, 2, None, closed="left")],
         "hold_out": [StrOptions({"auto", "entries", "blocks"})],
@@ -331,8 +334,9 @@ def _check_ranks(n_components, shape):
     """The numbers to try, ascending, each once."""
     if n_components is None:
         return np.arange(1, min(_MOST_RANKS, *shape) + 1)
-    ranks = np.unique(column_or_1d(np.atleast_1d(n_components)))
-    if ranks.dtype.kind not in "iu" or ranks[0] < 1:
+    given = np.atleast_1d(n_components)
+    ranks = np.unique(given)
+    if given.ndim > 1 or not given.size or ranks.dtype.kind not in "iu" or ranks[0] < 1:
         raise ValueError(f"n_components takes integers from 1; got {n_components!r}.")
     return ranks
 

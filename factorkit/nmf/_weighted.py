@@ -9,7 +9,7 @@ pairs of components, at BLAS's speed; for a sparse one they are summed entry by 
 
 import numpy as np
 
-from ..utils._linalg import gram, row_grams, squared_norm
+from ..utils._linalg import drop_dead, gram, row_grams, squared_norm
 from ..utils._nnls import coordinate_sweeps, solve_nnls_rows
 from ..utils._threads import blocks_of
 from ._problem import Problem
@@ -204,6 +204,8 @@ class FilledProblem(WeightedProblem):
         step = coordinate_sweeps(
             new, A, G, self.workers, max_sweeps=max_sweeps, inner_tol=inner_tol
         )
+        if l1:
+            drop_dead(new, G)
         norm = np.sqrt(squared_norm(new))
         return new, step / norm if norm else 0.0
 

@@ -65,8 +65,10 @@ def _start_and_solve(G, a, W, i, l1, l2, max_sweeps, inner_tol, w, gradient):
         gradient[t] = s - a[t] + l1
     moved = _solve_row(G, gradient, w, max_sweeps, inner_tol)
     for t in range(k):
-        W[t, i] = w[t]
         G[t, t] -= l2
+        if G[t, t] + l2 <= 0 and l1 > 0:
+            w[t] = 0  # of a component that vanished only the penalty is left
+        W[t, i] = w[t]
     return moved, _value(G, a, w)
 
 

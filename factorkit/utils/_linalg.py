@@ -35,6 +35,14 @@ def gram(H):
     return H @ H.T
 
 
+def drop_dead(F, G):
+    """Set to zero the components of F whose partners have vanished: only their l1 penalty is left.
+
+    G is the Gram matrix of the partners; coordinate sweeps leave such components as they are.
+    """
+    F[np.diag(G) <= 0] = 0
+
+
 def row_grams(V, H):
     """Σ_j V_ij h_j h_j^T for each row i of V, of shape (n_rows, n_components, n_components).
 

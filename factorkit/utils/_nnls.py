@@ -10,6 +10,7 @@ which NMF, unmixing, nonnegative tensors and binary factorization have in common
 """
 
 import numpy as np
+from scipy import optimize
 
 from ._nnls_kernels import CHUNK_BYTES, pivot_rows, sweep_columns
 from ._threads import blocks_of
@@ -79,8 +80,8 @@ def solve_nnls(A, G, workers):
     A few coordinate sweeps from the positive part of the unconstrained solution guess the support,
     and pivoting corrects it: some Cholesky factorizations of at most n_components³ / 3 a row, but
     for rows that share the support of the row before. The Gram matrix squares the condition number,
-    hence float64 whatever the data. Rows whose Gram submatrix is singular (duplicated
-    components) fall back to coordinate descent.
+    hence float64 whatever the data. Components that depend on others of the support are left
+    out; the few rows for which pivoting does not end take SciPy's active-set method.
 
     References
     ----------
@@ -122,9 +123,25 @@ def solve_nnls_rows(guess, A, Q):
     """
     rows = np.array(guess.T, order="C")  # a copy: pivoting overwrites it
     solved = pivot_rows(rows, np.ascontiguousarray(A.T), Q, 5 * len(A) + 10)
-    for i in np.flatnonzero(~solved):  # singular, or too many rounds
-        w = np.zeros((len(A), 1))
-        a = np.ascontiguousarray(A[:, i : i + 1])
-        sweep_columns(w, a, Q[i if len(Q) > 1 else 0], 0, 1, 20_000, 1e-26)
-        rows[i] = w[:, 0]
+    left = np.flatnonzero(~solved)
+    factor = None
+    for i in left:
+        if factor is None or len(Q) > 1:
+            factor = _factor(Q[i if len(Q) > 1 else 0])
+        root, inverse_root = factor
+        try:
+            rows[i] = optimize.nnls(root, inverse_root @ A[:, i], maxiter=50 * len(A))[0]
+        except RuntimeError:  # too many iterations
+            w, a = np.zeros((len(A), 1)), np.ascontiguousarray(A[:, i : i + 1])
+            sweep_columns(w, a, Q[i if len(Q) > 1 else 0], 0, 1, 20_000, 1e-26)
+            rows[i] = w[:, 0]
     return rows
+
+
+def _factor(G):
+    """R with R^T R = G, without what is rounding, and the inverse of R^T."""
+    values, vectors = np.linalg.eigh(G)
+    kept = values > 1e-14 * values[-1]
+    roots = np.sqrt(values[kept])[:, None]
+    vectors = vectors[:, kept].T
+    return roots * vectors, vectors / roots

@@ -123,6 +123,7 @@ def pivot_rows(W, A, Q, max_rounds):
     L = np.empty((k, k))
     z = np.empty(k)
     violates = np.empty(k, np.bool_)
+    dependent = np.empty(k, np.bool_)
     last_order = np.empty(k, np.intp)
     n_last = 0
     for i in range(n_samples):
@@ -146,14 +147,14 @@ def pivot_rows(W, A, Q, max_rounds):
             same = 0
             while same < min(n_free, n_last) and order[same] == last_order[same]:
                 same += 1
-            n_last = 0
-            singular = False
+            dependent[:] = False
             for p in range(same):
                 s = A[i, order[p]]
                 for u in range(p):
                     s -= L[p, u] * z[u]
                 z[p] = s / L[p, p]
-            for p in range(same, n_free):
+            p = same
+            while p < n_free:
                 t = order[p]
                 for q in range(p):
                     s = G[t, order[q]]
@@ -164,15 +165,19 @@ def pivot_rows(W, A, Q, max_rounds):
                 for u in range(p):
                     s -= L[p, u] * L[p, u]
                 if s <= 1e-13 * G[t, t]:
-                    singular = True
-                    break
+                    # Components before it span this one: without it the minimum is the same.
+                    dependent[t] = True
+                    free[t] = False
+                    n_free -= 1
+                    for u in range(p, n_free):
+                        order[u] = order[u + 1]
+                    continue
                 L[p, p] = np.sqrt(s)
                 s = A[i, t]
                 for u in range(p):
                     s -= L[p, u] * z[u]
                 z[p] = s / L[p, p]
-            if singular:
-                break
+                p += 1
             n_last = n_free
             last_order[:n_free] = order[:n_free]
             for p in range(n_free - 1, -1, -1):
@@ -192,7 +197,7 @@ def pivot_rows(W, A, Q, max_rounds):
                     y = -A[i, t]
                     for u in range(n_free):
                         y += G[t, order[u]] * z[u]
-                    violates[t] = y < -eps and G[t, t] > 0
+                    violates[t] = y < -eps and G[t, t] > 0 and not dependent[t]
                 if violates[t]:
                     n_violators += 1
                     last = t

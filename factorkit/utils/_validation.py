@@ -25,7 +25,8 @@ def validate_matrix(
         Gets ``n_features_in_`` and ``feature_names_in_``, or is asked for them.
 
     X : {array-like, sparse matrix, sparse array} of shape (n_samples, n_features)
-        Never modified. Sparse in any format; int32 or int64 indices.
+        Never modified. Sparse in any format; int32 or int64 indices. What a masked array masks
+        is missing.
 
     reset : bool
         True in ``fit``: learn the number and names of the features. False elsewhere: check them.
@@ -56,6 +57,8 @@ def validate_matrix(
         For infinite or negative values, NaN where the estimator takes none, an X to fit in which
         every entry is missing, and whatever scikit-learn's ``validate_data`` refuses.
     """
+    if isinstance(X, np.ma.MaskedArray):
+        X = X.astype(X.dtype if X.dtype in _FLOATS else np.float64).filled(np.nan)
     X = validate_data(
         estimator,
         X,
@@ -234,6 +237,11 @@ def multiply_weights(sample_weight, entry_weight):
 
 def check_sample_weight(sample_weight, n_samples, dtype):
     """Return weights of rows as an array of shape (n_samples,), or raise ValueError."""
+    if np.isscalar(sample_weight):
+        raise ValueError(
+            f"sample_weight must have shape ({n_samples},), a weight for each sample. Got "
+            f"{sample_weight!r:.60}."
+        )
     weight = check_array(
         sample_weight,
         ensure_2d=False,
@@ -260,6 +268,10 @@ def _check_weight_values(weight, name):
 
 def _check_entry_weight(entry_weight, X, missing):
     is_sparse = sparse.issparse(entry_weight)
+    if getattr(entry_weight, "ndim", 2) != 2 or np.isscalar(entry_weight):
+        raise ValueError(
+            f"entry_weight must have the shape of X, {X.shape}. Got {entry_weight!r:.60}."
+        )
     by_entry = sparse.issparse(X) and missing == "unstored"
     if is_sparse and not by_entry:
         raise ValueError(

@@ -133,6 +133,13 @@ def test_l1_makes_exact_zeros(planted):
     assert np.sum(model.components_ == 0) > np.sum(plain.components_ == 0)
 
 
+def test_a_first_block_of_zeros_does_not_spoil_a_stream(planted):
+    stream = MiniBatchNMF(3, random_state=0).partial_fit(np.zeros((10, planted.shape[1])))
+    for _ in range(30):
+        stream.partial_fit(planted)
+    assert stream.score(planted) > 0.9
+
+
 def test_a_batch_of_zeros_does_not_end_the_fit(rng):
     # It leaves a single component where it is: a step without a change.
     X = rng.random((500, 15))

@@ -147,7 +147,19 @@ def test_compiled_pivoting_does_what_plain_python_does(rng, duplicated):
     solved = pivot_rows(compiled, rows, G[None], 35)
     assert_array_equal(solved, pivot_rows.py_func(plain, rows, G[None], 35))
     assert_allclose(compiled, plain, rtol=1e-10, atol=1e-12)
-    assert solved.all() != duplicated
+    assert solved.all()
+
+
+@pytest.mark.parametrize("k, m", [(20, 8), (40, 13)])
+def test_rows_of_more_components_than_features_are_solved(rng, k, m):
+    # Singular, and degenerate: SciPy solves it without squaring the condition number.
+    H = rng.random((k, m)) * 10 ** rng.uniform(-1, 1, m)
+    X = rng.random((60, m)) * 10 ** rng.uniform(-1, 1, m)
+    with Workers(1) as workers:
+        W = solve_nnls(H @ X.T, H @ H.T, workers)
+    errors = np.linalg.norm(X - W @ H, axis=1)
+    expected = np.array([nnls(H.T, x)[1] for x in X])
+    assert_allclose(errors, expected, rtol=1e-6, atol=1e-5 * np.linalg.norm(X, axis=1).max())
 
 
 def test_pivoting_that_runs_out_of_rounds_says_so(rng):
