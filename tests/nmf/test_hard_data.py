@@ -54,7 +54,7 @@ def test_data_whose_powers_are_no_numbers_are_refused(beta_loss, dtype):
     X = np.random.default_rng(0).random((6, 5)) + 0.1
     factors = (1e20, 1e-20) if dtype == np.float32 else (1e150, 1e-150)
     for factor in factors:
-        with pytest.raises(ValueError, match="X has a largest value of .* Divide X by a constant"):
+        with pytest.raises(ValueError, match=r"X has a largest value of .* Divide X by a constant"):
             NMF(2, beta_loss=beta_loss, solver="mu").fit((X * factor).astype(dtype))
 
 
