@@ -51,7 +51,7 @@ for ax, (title, data) in zip(axes, images, strict=True):
     ax.imshow(data[:, band].reshape(shape), cmap="gray", vmin=low, vmax=high)
     ax.set(xticks=[], yticks=[], title=title)
     ax.set_facecolor("tab:orange")
-figure.suptitle(f"{scene.wavelengths[band]:.0f} nm", fontsize="medium")
+axes[0].set_ylabel(f"{scene.wavelengths[band]:.0f} nm")
 
 # %%
 # Spectra and abundances

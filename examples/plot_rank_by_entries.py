@@ -62,6 +62,7 @@ for ax, search, unit in zip(axes, [by_rows, by_entries], ["rows", "entries"], st
     (chosen,) = search.best_params_.values()
     ax.axvline(chosen, color="0.5", linestyle="--", linewidth=1, zorder=0)
     ax.set(title=f"Held-out {unit}: picks {chosen}", xlabel="Number of components", xticks=ranks)
+    ax.set_xlim(ranks[1] - 0.5, None)
     ax.set_ylim(search.cv_results_["mean_test_score"][1] - 0.03, None)
     ax.spines[["top", "right"]].set_visible(False)
 

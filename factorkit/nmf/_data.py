@@ -116,7 +116,7 @@ class SparseData:
 
         # Each block adds up in an array of its own: at most four, however many the threads.
         work = 2.0 * n_components * (X.nnz / max(X.shape[0], 1) + 1)
-        blocks = blocks_of(X.shape[0], work, target=5e7, smallest=X.shape[0] // 4 + 1)
+        blocks = blocks_of(X.shape[0], work, target=2.5e7, smallest=X.shape[0] // 4 + 1)
         first, *others = workers.map(block, blocks)
         for other in others:
             first += other
