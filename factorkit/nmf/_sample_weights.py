@@ -44,6 +44,9 @@ class SampleWeightedProblem(Problem):
     def loss(self, Wt, H):
         return self.weighted.loss(self._scaled(Wt), H)
 
+    def rounding(self, value, dtype):
+        return self.weighted.rounding(value, dtype)
+
     def residual_W(self, Wt, H):
         return self.plain.residual_W(Wt, H)
 
