@@ -165,7 +165,16 @@ def _flat(row):
 
 
 def _machine():
-    packages = ("numpy", "scipy", "scikit-learn", "numba", "tensorly", "cmfrec")
+    packages = (
+        "numpy",
+        "scipy",
+        "scikit-learn",
+        "numba",
+        "tensorly",
+        "cmfrec",
+        "implicit",
+        "smurff",
+    )
     about = {"processors": os.cpu_count(), "Python": platform.python_version()}
     for package in packages:
         try:

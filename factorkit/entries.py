@@ -137,7 +137,7 @@ class EntryRegressor(CallbackSupportMixin, MetaEstimatorMixin, RegressorMixin, B
         estimator = self._clone_for_entries()
 
         if self.shape is None:
-            self.modes_ = [np.unique(column) for column in coords.T]
+            self.modes_ = [_distinct(column) for column in coords.T]
         else:
             self.modes_ = [np.arange(length) for length in self.shape]
         positions = self._locate(coords, learn=True)
@@ -243,8 +243,14 @@ class EntryRegressor(CallbackSupportMixin, MetaEstimatorMixin, RegressorMixin, B
         """Return the values and their weights as sparse arrays, repeated entries averaged."""
         convert = as_tensor if _takes_tensors(self.estimator) else as_csr
         shape, coords = self._array_shape(), tuple(positions.T)
+        is_weighted = not np.all(weight == 1)
+        values = convert(sparse.coo_array((y * weight if is_weighted else y, coords), shape=shape))
+        if not is_weighted and values.nnz == len(y):
+            # No entry is repeated: the weights, all one, need no arrangement of their own.
+            weights = values.copy()
+            weights.data = np.ones_like(values.data)
+            return values, weights
         weights = convert(sparse.coo_array((weight, coords), shape=shape))
-        values = convert(sparse.coo_array((y * weight, coords), shape=shape))
         values.data /= weights.data
         return values, weights
 
@@ -261,6 +267,13 @@ class EntryRegressor(CallbackSupportMixin, MetaEstimatorMixin, RegressorMixin, B
 
 def _takes_tensors(estimator):
     return get_tags(estimator).input_tags.three_d_array
+
+
+def _distinct(column):
+    """Return the distinct coordinates, ascending; by counting, where that is less than sorting."""
+    if column.max(initial=0) <= 4 * len(column):
+        return np.flatnonzero(np.bincount(column))
+    return np.unique(column)
 
 
 def _find(values, wanted):

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "load_faces": "_loaders",
         "load_indian_pines": "_loaders",
         "make_low_rank_nonnegative": "_generators",
+        "make_ratings": "_ratings",
         "make_sparse_counts": "_counts",
     },
 )

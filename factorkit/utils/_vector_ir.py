@@ -77,6 +77,53 @@ class Vectors:
             lanes = half
         return self.builder.extract_element(vector, ir.Constant(_LANE, 0))
 
+    def sums(self, vectors):
+        """Sums over the lanes of some vectors, as many as a power of two, as scalars.
+
+        Pairs of vectors are folded into one, which takes a third of the shuffles of summing one
+        vector after the other.
+        """
+        results = []
+        group = min(self.lanes, len(vectors))
+        for first in range(0, len(vectors), group):
+            folded = [self._narrow(vector, group) for vector in vectors[first : first + group]]
+            half = 1
+            while len(folded) > 1:
+                pairs = zip(folded[::2], folded[1::2], strict=True)
+                folded = [self._fold(a, b, half, group) for a, b in pairs]
+                half *= 2
+            results += [
+                self.builder.extract_element(folded[0], ir.Constant(_LANE, lane))
+                for lane in range(group)
+            ]
+        return results
+
+    def _narrow(self, vector, lanes):
+        """Add the upper half of a vector to the lower one until `lanes` are left."""
+        width = self.lanes
+        while width > lanes:
+            width //= 2
+            halves = [list(range(width)), list(range(width, 2 * width))]
+            mask = ir.VectorType(_LANE, width)
+            low, high = (
+                self.builder.shuffle_vector(vector, vector, ir.Constant(mask, half))
+                for half in halves
+            )
+            vector = self.builder.fadd(low, high)
+        return vector
+
+    def _fold(self, a, b, half, lanes):
+        """Sums of neighbouring groups of `half` lanes, those of a and of b in turn."""
+        low = []
+        for position in range(lanes):
+            block, within = divmod(position, 2 * half)
+            source, within = divmod(within, half)
+            low.append(source * lanes + block * 2 * half + within)
+        mask = ir.VectorType(_LANE, lanes)
+        lower = self.builder.shuffle_vector(a, b, ir.Constant(mask, low))
+        upper = self.builder.shuffle_vector(a, b, ir.Constant(mask, [at + half for at in low]))
+        return self.builder.fadd(lower, upper)
+
     def loop(self, start, stop, carried, body):
         """A counting loop, with at least one turn, that carries vectors in registers.
 

@@ -1,0 +1,190 @@
+"""Half steps against closed forms: ridge regression, normal equations, losses entry by entry."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.optimize import nnls
+from sklearn.linear_model import Ridge
+
+from factorkit.completion._als_kernels import _add_rows, _dots
+from factorkit.completion._entries import Side, column_side, row_side
+from factorkit.completion._half_steps import Loss, balance, cg, descend, solve_normal
+from factorkit.utils._jit import kernel
+from factorkit.utils._sparse_kernels import padded_width
+from factorkit.utils._threads import Workers
+
+from ._planted import rating_like
+
+
+@kernel
+def dots(F, rows, x, out):
+    _dots(F, rows, x, out)
+
+
+@kernel
+def add_rows(F, rows, coefficients, out):
+    _add_rows(F, rows, coefficients, out)
+
+
+def padded(A, dtype=np.float64):
+    out = np.zeros((len(A), padded_width(A.shape[1], dtype)), dtype)
+    out[:, : A.shape[1]] = A
+    return out
+
+
+@pytest.fixture
+def problem(rng):
+    """(Side, F, ridge, number of coefficients, weights): rows of every length, an empty one too."""
+    X = rating_like(rng)
+    X.data[X.indptr[3] : X.indptr[4]] = 0
+    X.eliminate_zeros()
+    weight = X.copy()
+    weight.data = rng.uniform(0.2, 2, X.nnz)
+    side = row_side(X, weight)
+    k = 5
+    return side, padded(rng.standard_normal((X.shape[1], k))), rng.uniform(0.1, 1, len(side)), k
+
+
+def rows_of(side, F, k):
+    for i in range(len(side)):
+        part = slice(side.indptr[i], side.indptr[i + 1])
+        yield i, F[side.indices[part], :k], side.values[part], side.weights[part]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("k", [1, 7, 8, 40])
+def test_batches_of_rows_multiply_as_numpy_does(rng, dtype, index, k):
+    F = padded(rng.standard_normal((30, k)), dtype)
+    rows = rng.integers(30, size=8).astype(index)
+    x, out = rng.standard_normal(F.shape[1]).astype(dtype), np.zeros(8, dtype)
+    expected = np.zeros(8, dtype)
+    dots(F, rows, x, out)
+    dots.py_func(F, rows, x, expected)
+    tol = 50 * np.finfo(dtype).eps
+    assert_allclose(out, expected, rtol=tol, atol=tol)
+    assert_allclose(out, F[rows] @ x, rtol=tol, atol=tol)
+    total, coefficients = np.ones(F.shape[1], dtype), rng.standard_normal(8).astype(dtype)
+    add_rows(F, rows, coefficients, total)
+    assert_allclose(total, 1 + coefficients @ F[rows], rtol=tol, atol=tol)
+
+
+def test_cg_steps_converge_to_ridge_regression(problem):
+    side, F, ridge, k = problem
+    X = padded(np.zeros((len(side), k)))
+    with Workers(1) as workers:
+        for _ in range(20):  # a call ends where the gradient is down to a tenth
+            cg(side, X, F, ridge, k, workers)
+    for i, f, y, w in rows_of(side, F, k):
+        expected = np.zeros(k)
+        if len(y):
+            regression = Ridge(alpha=ridge[i], fit_intercept=False).fit(f, y, sample_weight=w)
+            expected = regression.coef_
+        assert_allclose(X[i, :k], expected, rtol=1e-6, atol=1e-8)
+        assert not X[i, k:].any()
+
+
+def test_the_normal_equations_and_offsets_give_the_same(problem, rng):
+    side, F, ridge, k = problem
+    offsets = rng.standard_normal(len(F))
+    X, Y = padded(np.zeros((len(side), k))), padded(np.zeros((len(side), k)))
+    with Workers(1) as workers:
+        for _ in range(20):
+            cg(side, X, F, ridge, k, workers, offsets=offsets)
+        solve_normal(side, Y, F, ridge, k, workers, offsets=offsets)
+    assert_allclose(X, Y, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("loss", [Loss(), Loss(0.7), Loss(1.5, True)])
+def test_losses_penalties_and_gradients_are_those_of_the_formulas(problem, rng, loss):
+    side, F, ridge, k = problem
+    X = padded(rng.standard_normal((len(side), k)))
+    rho = {
+        (False, False): np.square,
+        (True, False): lambda r: np.where(abs(r) < 0.7, r**2, 1.4 * abs(r) - 0.49),
+        (True, True): lambda r: 2.25 / 3 * (1 - np.maximum(1 - (r / 1.5) ** 2, 0) ** 3),
+    }[loss.is_robust, loss.redescends]
+    r = np.empty_like(side.values)
+    with Workers(1) as workers:
+        seen = cg(side, X, F, ridge, 0, workers, loss=loss, residuals=r)
+    total = penalty = size = 0.0
+    for i, f, y, w in rows_of(side, F, k):
+        if not len(y):
+            continue  # such a row is set to zero before anything is summed
+        part = slice(side.indptr[i], side.indptr[i + 1])
+        assert_allclose(r[part], y - f @ X[i, :k])
+        total += w @ rho(r[part])
+        # Weights are what makes the derivative of w ρ that of a weighted square.
+        h = 1e-6
+        slope = (rho(r[part] + h) - rho(r[part] - h)) / (2 * h)
+        assert_allclose(2 * loss.weights(r[part]) * r[part], slope, atol=1e-6)
+        penalty += ridge[i] * X[i] @ X[i]
+        size += X[i] @ X[i]
+    assert_allclose([seen.loss, seen.penalty, seen.size], [total, penalty, size])
+    assert seen.step > 0
+
+
+def test_a_step_never_raises_the_objective_of_a_row(problem, rng):
+    side, F, ridge, k = problem
+    X = padded(rng.standard_normal((len(side), k)))
+    with Workers(1) as workers:
+        values = []
+        for _ in range(6):
+            seen = cg(side, X, F, ridge, 1, workers)
+            values.append(seen.loss + seen.penalty)
+    assert np.all(np.diff(values) <= 1e-9 * values[0])
+    assert values[-1] < values[0]
+
+
+def test_nonnegative_coefficients_are_those_of_nnls(problem):
+    side, F, ridge, k = problem
+    X = padded(np.zeros((len(side), k)))
+    offsets = np.zeros(len(F))
+    with Workers(1) as workers:
+        descend(side, X, F, ridge, k - 1, k, 10_000, 1e-12, workers, offsets=offsets)
+    for i, f, y, w in rows_of(side, F, k):
+        if not len(y):
+            continue
+        # The last coefficient is free: twice, once with either sign.
+        A = np.vstack((f * np.sqrt(w)[:, None], np.sqrt(ridge[i]) * np.eye(k)))
+        A = np.column_stack((A, -A[:, -1]))
+        expected, _ = nnls(A, np.concatenate((y * np.sqrt(w), np.zeros(k))))
+        expected[k - 1] -= expected[k]
+        assert_allclose(X[i, :k], expected[:k], atol=1e-7)
+
+
+@pytest.mark.parametrize("positive", [False, True])
+def test_balancing_keeps_products_and_makes_the_penalty_least(rng, positive):
+    k = 4
+    U, V = rng.random((20, k)), rng.random((15, k)) * 2.0 ** np.arange(k)
+    on_U, on_V = rng.random(20), rng.random(15)
+
+    def penalty(U, V):
+        return on_U @ (U**2).sum(axis=1) + on_V @ (V**2).sum(axis=1)
+
+    new_U, new_V, other = U.copy(), V.copy(), 2 * V
+    balance(on_U, on_V, k, positive, new_U, new_V, other)
+    assert_allclose(new_U @ new_V.T, U @ V.T, rtol=1e-6)
+    assert_allclose(other, 2 * new_V)
+    if positive:
+        assert new_U.min() >= 0 and new_V.min() >= 0
+        least = sum(2 * np.sqrt(on_U @ U[:, a] ** 2 * (on_V @ V[:, a] ** 2)) for a in range(k))
+    else:
+        weighted = np.sqrt(on_U)[:, None] * (U @ V.T) * np.sqrt(on_V)
+        least = 2 * np.linalg.svd(weighted, compute_uv=False).sum()  # the nuclear norm
+        gram = (new_V * on_V[:, None]).T @ new_V
+        assert_allclose(gram, np.diag(np.diag(gram)), atol=1e-4 * gram.max())
+    assert_allclose(penalty(new_U, new_V), least, rtol=1e-5)
+    assert penalty(U, V) > 1.1 * least
+
+
+def test_columns_hold_the_same_entries_as_rows(rng):
+    X = rating_like(rng)
+    weight = X.copy()
+    weight.data = rng.random(X.nnz)
+    side = column_side(X, weight)
+    assert_allclose(np.asarray(side.totals), weight.toarray().sum(axis=0))
+    assert_allclose(side.shares, weight.toarray().sum(axis=1) / weight.sum())
+    i = np.repeat(np.arange(X.shape[1]), side.counts)
+    assert_allclose(X.toarray()[side.indices, i], side.values)
+    assert isinstance(side, Side)
