@@ -11,7 +11,7 @@ from ._half_steps import SQUARED
 # Extrapolation: at most this much of the last step; from the third iteration on.
 _MOST_MOMENTUM, _FIRST_EXTRAPOLATED = 0.9, 3
 # Penalties of a graded start: parts of the values' spread, for each entry of a line.
-_GRADES = (0.1, 0.1, 0.03, 0.01, 0.003)
+_GRADES = (0.1, 0.1, 0.03, 0.03, 0.01, 0.003, 0.001)
 
 
 def alternate(
@@ -88,7 +88,7 @@ def graded_start(rows, columns, U, V, model, workers):
     """
     unit = spread_of(rows.values) * (1.0 if model.by_counts else len(rows.values) / len(rows))
     for part in _GRADES:
-        if part * unit > model.alpha:
+        if part * unit > 1.5 * model.alpha:
             graded = replace(model, alpha=part * unit)
             U, V, *_ = alternate(rows, columns, U, V, graded, tol=0, max_iter=1, workers=workers)
     return U, V

@@ -16,6 +16,7 @@ from ._als import alternate, reporter
 from ._entries import Side, column_side, row_side
 from ._implicit_model import ImplicitModel
 from ._recommend import RecommenderMixin
+from ._start import random_columns
 
 
 class ImplicitALS(RecommenderMixin, MatrixFactorization):
@@ -300,9 +301,7 @@ class ImplicitALS(RecommenderMixin, MatrixFactorization):
             if shapes == (n_rows, self.n_components, n_columns):
                 U[:, : self.n_components] = self.embedding_
                 return U, self._column_coefficients(X.dtype)
-        V = model.zeros(n_columns, X.dtype)
-        V[:, : self.n_components] = rng.normal(scale=0.1, size=(n_columns, self.n_components))
-        return U, V
+        return U, random_columns(n_columns, model, 1.0, rng, X.dtype)
 
     def _as_fitted(self, U, V):
         k = self.n_components

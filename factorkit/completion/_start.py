@@ -8,8 +8,10 @@ from sklearn.utils.extmath import randomized_svd
 def random_columns(n_columns, model, spread, rng, dtype):
     """Factors of columns drawn from N(0, .01 · spread), without biases."""
     V = model.zeros(n_columns, dtype)
+    # Of a Generator, which is several times as fast as a RandomState.
+    generator = np.random.default_rng(rng.randint(2**31 - 1))
     size = 0.1 * np.sqrt(spread)
-    V[:, : model.n_factors] = rng.normal(scale=size, size=(n_columns, model.n_factors))
+    V[:, : model.n_factors] = size * generator.standard_normal((n_columns, model.n_factors))
     if model.positive:
         np.abs(V, out=V)
     return V

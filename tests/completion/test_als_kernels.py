@@ -124,6 +124,18 @@ def test_losses_penalties_and_gradients_are_those_of_the_formulas(problem, rng, 
     assert seen.step > 0
 
 
+@pytest.mark.parametrize("loss", [Loss(0.7), Loss(1.5, True)])
+def test_reweighted_steps_end_where_the_robust_gradient_vanishes(problem, loss):
+    side, F, ridge, k = problem
+    X = padded(np.zeros((len(side), k)))
+    with Workers(1) as workers:
+        for _ in range(300):
+            cg(side, X, F, ridge, 2, workers, loss=loss)
+    for i, f, y, w in rows_of(side, F, k):
+        r = y - f @ X[i, :k]
+        assert_allclose((w * loss.weights(r) * r) @ f, ridge[i] * X[i, :k], atol=1e-6)
+
+
 def test_a_step_never_raises_the_objective_of_a_row(problem, rng):
     side, F, ridge, k = problem
     X = padded(rng.standard_normal((len(side), k)))
