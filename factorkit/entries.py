@@ -1,5 +1,7 @@
 """Matrices and tensors as lists of entries: the unit that cross-validation can hold out."""
 
+from inspect import signature
+
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
@@ -152,7 +154,7 @@ class EntryRegressor(CallbackSupportMixin, MetaEstimatorMixin, RegressorMixin, B
             self.estimator_ = estimator
         return self
 
-    def predict(self, X):
+    def predict(self, X, return_std=False):
         """Predict the values at coordinates.
 
         Parameters
@@ -160,11 +162,29 @@ class EntryRegressor(CallbackSupportMixin, MetaEstimatorMixin, RegressorMixin, B
         X : array-like of shape (n_entries, n_modes)
             Whole numbers from zero; those that were not in training too.
 
+        return_std : bool, default=False
+            Whether to return standard deviations too, for an estimator that has them, as
+            :class:`factorkit.BayesianMatrixFactorization`. Where a mean is predicted, since a
+            coordinate is new, it is that of all training values.
+
         Returns
         -------
         y : ndarray of shape (n_entries,)
+
+        y_std : ndarray of shape (n_entries,)
+            Only with `return_std`.
+
+        Raises
+        ------
+        ValueError
+            For `return_std` with an estimator that has no standard deviations.
         """
         check_is_fitted(self)
+        if return_std and not _has_std(self.estimator_):
+            raise ValueError(
+                f"return_std=True needs an estimator with standard deviations; "
+                f"{type(self.estimator_).__name__} has none."
+            )
         coords = check_coordinates(validate_data(self, X, reset=False), None, name="X")
         positions = self._locate(coords)
         # A mean is NaN where a position had no training entry; the last one stands for -1.
@@ -173,11 +193,18 @@ class EntryRegressor(CallbackSupportMixin, MetaEstimatorMixin, RegressorMixin, B
         for mean in (means[0], *means[:0:-1]):
             np.copyto(y, mean, where=~np.isnan(mean))
         known = ~np.isnan(means).any(axis=0)
+        if not return_std:
+            if known.any():
+                y[known] = self.estimator_.inverse_transform_entries(
+                    self.row_embedding_, positions[known]
+                )
+            return y
+        y_std = np.full_like(y, self._std)
         if known.any():
-            y[known] = self.estimator_.inverse_transform_entries(
-                self.row_embedding_, positions[known]
+            y[known], y_std[known] = self.estimator_.predict_entries(
+                positions[known], return_std=True
             )
-        return y
+        return y, y_std
 
     def _check_shape(self, X):
         if self.shape is None:
@@ -231,6 +258,7 @@ class EntryRegressor(CallbackSupportMixin, MetaEstimatorMixin, RegressorMixin, B
     def _learn_means(self, positions, y, weight):
         """Keep the mean along each position of each mode; one without entries has NaN."""
         self.mean_ = float(np.average(y, weights=weight))
+        self._std = float(np.sqrt(np.average(np.square(y - self.mean_), weights=weight)))
         self._means = []
         for column, length in zip(positions.T, self._array_shape(), strict=True):
             # One more, without entries, is what the position -1 of a new coordinate picks.
@@ -263,6 +291,11 @@ class EntryRegressor(CallbackSupportMixin, MetaEstimatorMixin, RegressorMixin, B
         if hasattr(self.estimator, "__sklearn_tags__"):
             tags.target_tags.positive_only = get_tags(self.estimator).input_tags.positive_only
         return tags
+
+
+def _has_std(estimator):
+    predict = getattr(estimator, "predict_entries", None)
+    return predict is not None and "return_std" in signature(predict).parameters
 
 
 def _takes_tensors(estimator):

@@ -11,7 +11,13 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.utils import estimator_checks as checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from factorkit import AltMinCompletion, EntryRegressor, ImplicitALS, to_entries
+from factorkit import (
+    AltMinCompletion,
+    BayesianMatrixFactorization,
+    EntryRegressor,
+    ImplicitALS,
+    to_entries,
+)
 from factorkit.callbacks import EarlyStopping
 from factorkit.utils._sklearn import HAS_CALLBACKS
 
@@ -75,6 +81,22 @@ def test_entry_weights_reach_the_estimator(rng):
     regressor = EntryRegressor(AltMinCompletion(2, alpha=1e-3, random_state=0))
     good = regressor.fit(coords, values, sample_weight=weight).score(coords[100:], values[100:])
     assert good > 0.97
+
+
+def test_error_bars_come_through_the_regressor(rng):
+    _, X = planted(rng, 40, 30, 2, density=0.5, noise=0.2)
+    coords, values = to_entries(X, missing="unstored")
+    kept = (coords[:, 0] != 3) & (np.arange(len(values)) % 4 > 0)
+    model = BayesianMatrixFactorization(3, n_draws=40, burn_in=40, random_state=0)
+    regressor = EntryRegressor(model, shape=X.shape).fit(coords[kept], values[kept])
+    mean, std = regressor.predict(coords[~kept], return_std=True)
+    assert_allclose(mean, regressor.predict(coords[~kept]), rtol=1e-6, atol=1e-8)
+    new = coords[~kept][:, 0] == 3
+    assert_allclose(std[new], values[kept].std())
+    z = (values[~kept] - mean)[~new] / std[~new]
+    assert 0.8 < z.std() < 1.25 and std[~new].max() < values.std()
+    with pytest.raises(ValueError, match="AltMinCompletion has none"):
+        EntryRegressor(AltMinCompletion(2)).fit(coords, values).predict(coords, return_std=True)
 
 
 def test_unseen_rows_and_columns_predict_means(rng):
