@@ -63,7 +63,7 @@ class Model:
 
     def before_rows(self, iteration, rows, columns, U, V, previous):
         """Balance the factors, which in every iteration would cost more than it gains."""
-        if iteration in (1, 2) or iteration % 4 == 3:
+        if iteration % 4 == 3:
             ridges = self.ridge(rows), self.ridge(columns)
             balance(*ridges, self.n_factors, self.positive, U, V, previous)
 
