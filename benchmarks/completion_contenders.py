@@ -27,6 +27,7 @@ def cmfrec(k, alpha, use_cg, n_jobs=1):
 
     def fit(train, n_iter):
         entries = sp.coo_matrix(train)
+        counts = np.bincount(train.indices, minlength=train.shape[1])
         model = CMF(
             k=k, lambda_=alpha, scale_lam=True, use_cg=use_cg, finalize_chol=False, niter=n_iter,
             nthreads=n_jobs, use_float=True, verbose=False, random_state=0,
@@ -34,7 +35,9 @@ def cmfrec(k, alpha, use_cg, n_jobs=1):
 
         def predict(rows, columns):
             predicted = model.predict(rows.astype(np.int32), columns.astype(np.int32))
-            return np.where(np.isnan(predicted), train.data.mean(), predicted)
+            # Columns without entries get NaN, or from its Cholesky solver any number.
+            unseen = np.isnan(predicted) | (counts[columns] == 0)
+            return np.where(unseen, train.data.mean(), predicted)
 
         return predict
 
