@@ -265,10 +265,9 @@ class AltMinCompletion(RecommenderMixin, CompletionBase):
         ValueError
             For infinite values, an X without observed entry, weights that don't fit X.
         """
-        self.fit_transform(X, entry_weight=entry_weight)
+        self._fit(X, entry_weight)
         return self
 
-    @fit_method
     def fit_transform(self, X, y=None, entry_weight=None):
         """Learn the factors and return what ``transform(X)`` returns.
 
@@ -278,6 +277,11 @@ class AltMinCompletion(RecommenderMixin, CompletionBase):
         -------
         W : ndarray of shape (n_samples, n_components [+ 1])
         """
+        self._fit(X, entry_weight)
+        return self.embedding_.copy()
+
+    @fit_method
+    def _fit(self, X, entry_weight):
         X_given = X
         X = self._validate_X(X, reset=True)
         X, weight = observed_csr(X, check_weights(None, entry_weight, X, missing=self.missing))
@@ -312,11 +316,11 @@ class AltMinCompletion(RecommenderMixin, CompletionBase):
                 rows, columns, U, V, self._model, tol=self.tol, max_iter=self.max_iter,
                 workers=workers, monitor=monitor, loss_of=loss_of(rows, self.loss),
             )  # fmt: skip
+            del U  # as large as what the last solve makes
             U = self._model.solve(rows, V, self.row_bias, workers, loss=loss)
             self._set_fitted(X, rows, columns, U, V, trace, loss, workers)
         if trace.stop != "callback":
             warn_if_not_converged(trace, self.max_iter, self.tol)
-        return self.embedding_.copy()
 
     def transform(self, X, entry_weight=None):
         """Coefficients of rows, for the fitted columns.
@@ -413,14 +417,15 @@ class AltMinCompletion(RecommenderMixin, CompletionBase):
         return {
             "components_": components,
             "intercept_": offsets,
-            "embedding_": U[:, : k + model.row_bias].copy(),
+            "embedding_": self._own(U),
             "mean_": model.mean,
             "_n_factors": k,
             "_loss": Loss(),
         }
 
     def _set_fitted(self, X, rows, columns, U, V, trace, loss, workers):
-        vars(self).update(self._as_fitted(U, V))
+        vars(self).update(self._as_fitted(U[:0], V))
+        self.embedding_ = U[:, : self._n_factors + self.row_bias]  # no second copy of them
         residuals = np.empty_like(X.data) if loss.is_robust else None
         last = self._model.look(rows, U, V, self.row_bias, workers, loss=loss, residuals=residuals)
         trace.objective[-1] = last.loss + last.penalty + self._model.penalty(columns, V)
@@ -434,7 +439,7 @@ class AltMinCompletion(RecommenderMixin, CompletionBase):
         self.stopped_by_callback_ = trace.stop == "callback"
 
     def _own(self, U):
-        return U[:, : self._n_factors + self._model.row_bias].copy()
+        return U[:, : self._model.n_factors + self._model.row_bias].copy()
 
     def _column_coefficients(self, dtype, model=None):
         """Factors and biases of the columns as half steps take them."""

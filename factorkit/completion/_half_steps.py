@@ -15,6 +15,8 @@ from ..utils._threads import blocks_of
 from ._als_kernels import cg_rows, positive_rows
 from ._normal_kernels import normal_rows
 
+# Rows of a factor in a temporary array.
+_ROWS = 4096
 # Added to the diagonals of Gram matrices, in parts of their mean.
 _FLOOR = 1e-6
 
@@ -64,7 +66,9 @@ def cg(
     values=None, offsets=None, base=None, loss=SQUARED, residuals=None,
 ):  # fmt: skip
     """Some conjugate gradient steps for all lines, in place; none only looks. See `cg_rows`."""
-    mean_squares = np.square(F).T @ side.shares.astype(F.dtype)
+    mean_squares = np.zeros(F.shape[1], F.dtype)
+    for part in _parts(F):
+        mean_squares += np.square(F[part]).T @ side.shares[part].astype(F.dtype)
     nothing = np.empty(0, F.dtype)
     base = np.zeros(F.shape[1], F.dtype) if base is None else base
     values = side.values if values is None else values
@@ -126,7 +130,7 @@ def rotate(k, V, *others):
     _, basis = np.linalg.eigh((V[:, :k].T @ V[:, :k]).astype(np.float64))
     basis = basis.astype(V.dtype)
     for A in (V, *others):
-        A[:, :k] = A[:, :k] @ basis
+        _change_basis(A, k, basis)
 
 
 def balance(ridge_U, ridge_V, k, positive, U, V, *others_like_V):
@@ -151,13 +155,26 @@ def balance(ridge_U, ridge_V, k, positive, U, V, *others_like_V):
         scale = np.maximum(squares, _FLOOR**2 * squares[-1]) ** 0.25
         T = L @ W / scale
         inverse = solve_triangular(L, W, lower=True, trans=1) * scale
-    U[:, :k] = U[:, :k] @ T.astype(U.dtype)
+    _change_basis(U, k, T.astype(U.dtype))
     for A in (V, *others_like_V):
-        A[:, :k] = A[:, :k] @ inverse.astype(U.dtype)
+        _change_basis(A, k, inverse.astype(U.dtype))
 
 
 def _weighted_gram(A, weights):
-    return ((A * weights[:, None]).T @ A).astype(np.float64)
+    gram = np.zeros((A.shape[1], A.shape[1]))
+    for part in _parts(A):
+        gram += (A[part] * weights[part, None]).T @ A[part]
+    return gram
+
+
+def _change_basis(A, k, T):
+    for part in _parts(A):
+        A[part, :k] = A[part, :k] @ T
+
+
+def _parts(A):
+    """Slices of rows: temporary arrays of a part of a factor, not of all of it."""
+    return [slice(start, start + _ROWS) for start in range(0, len(A), _ROWS)]
 
 
 def _blocks(side, work_per_entry, work_per_line=0.0):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..utils._linalg import gram
+from ..utils._linalg import gram, squared_norm
 from ..utils._sparse_kernels import padded_width
 from ._half_steps import balance, cg, rotate, solve_normal
 
@@ -35,7 +35,7 @@ class ImplicitModel:
         return np.full(len(side), self.alpha, side.weights.dtype)
 
     def penalty(self, side, X):
-        return self.alpha * float(np.square(X, dtype=np.float64).sum())
+        return self.alpha * squared_norm(X)
 
     def before_rows(self, iteration, rows, columns, U, V, previous):
         """Change the basis so that VᵀV is diagonal; now and then so that it equals UᵀU."""
@@ -59,7 +59,7 @@ class ImplicitModel:
     def look(self, side, X, other, own_bias, workers, n_steps=0):
         """Return the `HalfStep` of lines that stay where they are; VᵀV has to be diagonal."""
         spectrum = np.einsum("ij,ij->j", other, other)
-        everywhere = float(np.square(X, dtype=np.float64).sum(axis=0) @ spectrum)
+        everywhere = float(np.einsum("ij,ij->j", X, X) @ spectrum)
         before = cg(
             side, X, other, self.ridge(side), n_steps, workers,
             values=np.empty(0, other.dtype), base=spectrum,

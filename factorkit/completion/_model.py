@@ -1,5 +1,6 @@
 """The model of ratings: factors and biases, penalized, over observed entries."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,7 +60,8 @@ class Model:
         return np.full(len(side), self.alpha, side.dtype)
 
     def penalty(self, side, X):
-        return float(self.ridge(side).astype(np.float64) @ np.square(X, dtype=np.float64).sum(1))
+        squares = np.einsum("ij,ij->i", X, X)
+        return float(self.ridge(side).astype(np.float64) @ squares)
 
     def before_rows(self, iteration, rows, columns, U, V, previous):
         """Balance the factors, which in every iteration would cost more than it gains."""
@@ -75,20 +77,20 @@ class Model:
 
         `residuals` gets those of the entries before the step.
         """
-        F, offsets = self._design(other, own_bias)
-        options = {"offsets": offsets, "loss": loss, "residuals": residuals}
-        if self.positive:
-            return self._descend(side, X, F, _SWEEPS, 0.0, workers, options)
-        n_steps = self.cg_steps if self.solver == "cg" else 0
-        before = cg(side, X, F, self.ridge(side), n_steps, workers, **options)
-        if self.solver == "cholesky":
-            self._solve(side, X, F, offsets, workers, loss)
-        return before
+        with self._design(other, own_bias) as (F, offsets):
+            options = {"offsets": offsets, "loss": loss, "residuals": residuals}
+            if self.positive:
+                return self._descend(side, X, F, _SWEEPS, 0.0, workers, options)
+            n_steps = self.cg_steps if self.solver == "cg" else 0
+            before = cg(side, X, F, self.ridge(side), n_steps, workers, **options)
+            if self.solver == "cholesky":
+                self._solve(side, X, F, offsets, workers, loss)
+            return before
 
     def look(self, side, X, other, own_bias, workers, **options):
         """Return the `HalfStep` of lines that stay where they are."""
-        F, offsets = self._design(other, own_bias)
-        return cg(side, X, F, self.ridge(side), 0, workers, offsets=offsets, **options)
+        with self._design(other, own_bias) as (F, offsets):
+            return cg(side, X, F, self.ridge(side), 0, workers, offsets=offsets, **options)
 
     def solve(self, side, other, own_bias, workers, *, loss=SQUARED):
         """Return the exact coefficients of the lines of a side.
@@ -96,38 +98,48 @@ class Model:
         A robust loss is minimized by reweighting until no coefficient moves any more: Huber's,
         which is convex, from the least-squares solution, and Tukey's from Huber's.
         """
-        F, offsets = self._design(other, own_bias)
         X = self.zeros(len(side), side.dtype)
         stages = [SQUARED]
         if loss.is_robust:
             stages.append(Loss(loss.threshold * (HUBER / TUKEY if loss.redescends else 1)))
         if loss.redescends:
             stages.append(loss)
-        for stage in stages:
-            self._reweight(side, X, F, offsets, workers, stage)
+        with self._design(other, own_bias) as (F, offsets):
+            for stage in stages:
+                self._reweight(side, X, F, offsets, workers, stage)
         return X
 
     def _reweight(self, side, X, F, offsets, workers, loss):
         tol = np.finfo(side.dtype).eps ** 0.75
-        for _ in range(_REWEIGHTINGS if loss.is_robust else 1):
-            before = X.copy()
+        for _ in range(_REWEIGHTINGS):
+            before = X.copy() if loss.is_robust else None
             if self.positive:
                 options = {"offsets": offsets, "loss": loss}
                 self._descend(side, X, F, _MOST_SWEEPS, tol, workers, options)
             else:
                 self._solve(side, X, F, offsets, workers, loss)
+            if before is None:
+                return
             if np.abs(X - before).max(initial=0) <= tol * np.abs(X).max(initial=0):
-                break
+                return
 
+    @contextmanager
     def _design(self, other, own_bias):
-        """(Rows f of the least-squares problems, what the other side's lines add by themselves)."""
+        """(Rows f of the least-squares problems, what the other side's lines add by themselves).
+
+        Where the other side's biases were, ones stand meanwhile: no copy of a factor is made.
+        """
         offsets = np.full(len(other), self.mean, other.dtype)
         if self.n_coefficients == self.n_factors:
-            return other, offsets
-        F = other.copy()
-        offsets += F[:, self.n_factors]
-        F[:, self.n_factors] = own_bias
-        return F, offsets
+            yield other, offsets
+            return
+        biases = other[:, self.n_factors].copy()
+        offsets += biases
+        other[:, self.n_factors] = own_bias
+        try:
+            yield other, offsets
+        finally:
+            other[:, self.n_factors] = biases
 
     def _descend(self, side, X, F, n_sweeps, tol, workers, options):
         return descend(
