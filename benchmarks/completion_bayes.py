@@ -48,7 +48,8 @@ def smurff(split, k, precision, burn_in=100, n_samples=400):
     mean = train.data.mean()
     train.data -= mean
     session = smurff.TrainSession(
-        priors=["normal", "normal"], num_latent=k, burnin=burn_in, nsamples=n_samples,
+        priors=["normal", "normal"], num_latent=k, nsamples=n_samples,
+        burnin=burn_in,  # codespell:ignore burnin
         num_threads=1, verbose=0, seed=1,
     )  # fmt: skip
     # It counts on stored values, so that of a test entry must not be zero.

@@ -14,7 +14,7 @@ from .completion_data import folds
 from .data import cache_folder
 from .runner import alternate, median_seconds, ratio, timed
 
-_GRID = [(k, alpha) for k in (10, 50, 128) for alpha in (0.06, 0.08, 0.1, 0.12)]
+_GRID = [(k, alpha) for k in (10, 50, 128) for alpha in (0.08, 0.1, 0.12, 0.14)]
 
 
 def outliers(share, seeds=range(5)):
