@@ -43,7 +43,7 @@ class ImplicitALS(RecommenderMixin, MatrixFactorization):
         Number of factors.
 
     alpha : float, default=1.0
-        Weight of the ridge penalty. (What other packages call alpha is `confidence` here.)
+        Weight of the ridge penalty. What other packages call alpha is `confidence` here.
 
     confidence : float, default=1.0
         γ, what an interaction adds to the confidence of 1. The package implicit takes its alpha

@@ -264,6 +264,7 @@ class LowRankImputer(CallbackSupportMixin, OneToOneFeatureMixin, TransformerMixi
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            What equals `missing_values` is filled in; rows need not have been in `fit`.
 
         Returns
         -------

@@ -36,6 +36,7 @@ def make_ratings(
     Parameters
     ----------
     n_rows, n_columns : int
+        Numbers of users and of items.
 
     rank : int, default=5
         Number of factors beside the biases.
