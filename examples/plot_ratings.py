@@ -41,7 +41,7 @@ print(search.best_params_, f"RMSE {-search.best_score_:.4f}")
 
 # %%
 # Validation curves, one for each penalty. Too few factors miss some taste; with a small penalty
-# many factors fit the noise, while with a good one they do no harm.
+# many factors fit the noise; with a greater one they do less harm.
 
 errors = -search.cv_results_["mean_test_score"].reshape(len(alphas), len(ranks))
 spreads = search.cv_results_["std_test_score"].reshape(len(alphas), len(ranks))
@@ -56,7 +56,7 @@ axes.plot(
     mew=1.5, label="chosen",
 )  # fmt: skip
 axes.set(xlabel="Number of factors", ylabel="RMSE on ratings held out", xticks=ranks)
-axes.set_ylim(errors.min() - 0.01, np.quantile(errors, 0.9))
+axes.set_ylim(errors.min() - 0.01, errors.max() + 0.01)
 axes.legend(title="alpha", frameon=False)
 axes.spines[["top", "right"]].set_visible(False)
 
@@ -64,7 +64,7 @@ axes.spines[["top", "right"]].set_visible(False)
 # Predictions and recommendations
 # -------------------------------
 # The model, fitted to all ratings. What it predicts for pairs that nobody rated is nearer the truth
-# than the user's or the film's mean.
+# than the film's mean.
 
 model = search.best_estimator_.estimator_
 unseen = np.argwhere(X.toarray() == 0)
@@ -76,7 +76,8 @@ for name, guess in (("the film's mean", film_means[unseen[:, 1]]), ("the model",
 
 films, scores = model.recommend([0, 1], n=5)  # never what they have rated
 for user in (0, 1):
-    best = zip(films[user], np.minimum(scores[user], 5), strict=True)
+    # Scores are not clipped to 5, so they rank films that all deserve one.
+    best = zip(films[user], scores[user], strict=True)
     listed = ", ".join(f"{film} ({score:.1f})" for film, score in best)
     print(f"user {user}: films {listed}")
 

@@ -10,6 +10,11 @@ from ._half_steps import SQUARED
 
 # Extrapolation: at most this much of the last step; from the third iteration on.
 _MOST_MOMENTUM, _FIRST_EXTRAPOLATED = 0.9, 3
+# Squared coefficients that count as none, in parts of the largest so far: where the penalty makes
+# all vanish, steps relative to what is left would never get small.
+_VANISHED = 1e-4
+# Thresholds this near each other are the same.
+_SAME = 0.01
 # Penalties of a graded start: parts of the values' spread, for each entry of a line.
 _GRADES = (0.1, 0.1, 0.03, 0.03, 0.01, 0.003, 0.001)
 
@@ -34,8 +39,8 @@ def alternate(
         Start; overwritten.
     model : Model
     tol : float
-        Ends where the preconditioned gradient, relative to the coefficients, of both half steps
-        is at most this.
+        Ends where the preconditioned gradient of the columns, the rows being solved for, is at
+        most this, relative to their coefficients.
     max_iter : int
     workers : Workers
     monitor : callable or None
@@ -48,6 +53,7 @@ def alternate(
     U, V, trace, loss
     """
     trace = Trace()
+    largest = 0.0
     previous = V.copy()
     momentum = 1.0
     loss = SQUARED
@@ -64,7 +70,8 @@ def alternate(
         )
         objective = second.loss + second.penalty + model.penalty(rows, U)
         rises = it > 0 and objective > trace.objective[-1]
-        trace.add(objective, second.residual)
+        largest = max(largest, second.size)
+        trace.add(objective, second.residual(_VANISHED * largest))
         if monitor is not None and monitor(trace, U, V):
             trace.stop = "callback"
             break
@@ -72,7 +79,11 @@ def alternate(
             trace.stop = "converged"
             break
         if loss_of is not None:
-            loss = loss_of(residuals)
+            following = loss_of(residuals)
+            # A threshold that hardly moves is held: a median of few residuals would never rest,
+            # and each move is another objective.
+            if abs(following.threshold - loss.threshold) > _SAME * loss.threshold:
+                loss = following
         if it >= _FIRST_EXTRAPOLATED and it + 1 < max_iter:
             V, previous, momentum = _extrapolate(V, previous, momentum, rises, model)
         else:

@@ -85,7 +85,7 @@ class CompletionBase(MatrixFactorization):
         residual_sum = total_sum = 0.0
         for start in range(0, X.shape[0], 256):  # few rows at a time: no list of all coordinates
             block = X[start : start + 256]
-            i, j, x = sparse.find(block) if sparse.issparse(block) else _find(block)
+            i, j, x = _entries_of(block)
             fitted = self._reconstruct_entries(W[start : start + 256], np.column_stack((i, j)))
             residual_sum += np.sum(np.square(x - fitted, dtype=np.float64))
             total_sum += np.sum(np.square(x, dtype=np.float64))
@@ -116,7 +116,10 @@ class CompletionBase(MatrixFactorization):
             return None
         if self.bounds == "data":
             return float(values.min()), float(values.max())
-        bounds = np.asarray(self.bounds, dtype=np.float64)
+        try:
+            bounds = np.asarray(self.bounds, dtype=np.float64)
+        except (TypeError, ValueError):
+            bounds = np.empty(0)
         if bounds.shape != (2,) or not bounds[0] < bounds[1]:
             raise ValueError(
                 f"bounds={self.bounds!r}: it takes None, 'data', or a lower and a greater upper "
@@ -125,6 +128,9 @@ class CompletionBase(MatrixFactorization):
         return tuple(bounds.tolist())
 
 
-def _find(block):
+def _entries_of(block):
+    if sparse.issparse(block):  # stored zeros are observed
+        block = block.tocoo()
+        return *block.coords, block.data
     i, j = np.nonzero(block == block)
     return i, j, block[i, j]

@@ -53,7 +53,7 @@ class BayesianMatrixFactorization(RecommenderMixin, CompletionBase):
 
     n_draws : int, default=50
         Draws to keep of each chain. In all they take ``n_chains * n_draws * (n_samples +
-        2 * n_features) * n_components`` numbers of memory.
+        3 * n_features) * n_components`` numbers of memory.
 
     burn_in : int, default=100
         Sweeps before the first draw; one draws every quantity once.
@@ -70,7 +70,7 @@ class BayesianMatrixFactorization(RecommenderMixin, CompletionBase):
 
     pattern : bool, default=True
         Whether the prior means depend on which entries are observed. Of entries that are missing
-        at random nothing can be learned that way: it then costs half the speed, and the
+        at random nothing can be learned that way: it then costs a third of the speed, and the
         predictions next to nothing. With no entry missing it is left out.
 
     bounds : (float, float), "data" or None, default=None

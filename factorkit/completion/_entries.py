@@ -35,6 +35,17 @@ class Side:
     def __len__(self):
         return len(self.indptr) - 1
 
+    def lines(self, wanted):
+        """The entries of some lines alone, as a side: a copy."""
+        counts = self.counts[wanted]
+        indptr = np.concatenate(([0], np.cumsum(counts)))
+        positions = np.arange(indptr[-1]) + np.repeat(self.indptr[wanted] - indptr[:-1], counts)
+        weights = self.weights[positions] if self.weights.size else self.weights
+        return Side(
+            indptr.astype(self.indptr.dtype), self.indices[positions], self.values[positions],
+            weights, self.n_others,
+        )  # fmt: skip
+
     @property
     def dtype(self):
         return self.values.dtype

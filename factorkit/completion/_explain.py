@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._recommend import Explanation, check_entry
+from ._recommend import Explanation, check_entry, check_n
 
 
 def explain(estimator, row, column, by, n):
@@ -10,6 +10,7 @@ def explain(estimator, row, column, by, n):
     check_entry(row, column, (len(estimator.embedding_), len(estimator.intercept_)))
     if by not in ("row", "column"):
         raise ValueError(f"by={by!r}: it takes 'row' or 'column'.")
+    n = None if n is None else check_n(n)
     model, k = estimator._model, estimator._n_factors
     if model.alpha == 0:
         raise ValueError("explain needs a model with alpha > 0: contributions are over alpha.")

@@ -55,10 +55,13 @@ class HalfStep(NamedTuple):
     step: float
     size: float
 
-    @property
-    def residual(self):
-        """Norm of the preconditioned gradient, relative to that of the coefficients."""
-        return float(np.sqrt(self.step / self.size)) if self.size > 0 else float(self.step > 0)
+    def residual(self, floor=0.0):
+        """Norm of the preconditioned gradient, relative to that of the coefficients.
+
+        `floor` is what the sum of their squares counts at least.
+        """
+        size = max(self.size, floor)
+        return float(np.sqrt(self.step / size)) if size > 0 else float(self.step > 0)
 
 
 def cg(
@@ -141,7 +144,8 @@ def balance(ridge_U, ridge_V, k, positive, U, V, *others_like_V):
     Nonnegative factors are scaled only.
     """
     P, Q = (_weighted_gram(A[:, :k], ridge) for A, ridge in ((U, ridge_U), (V, ridge_V)))
-    if not (np.trace(P) > 0 and np.trace(Q) > 0):
+    # A penalty too large for the data makes all factors vanish, which needs no basis.
+    if not min(np.trace(P), np.trace(Q)) > np.sqrt(np.finfo(np.float64).tiny):
         return
     # Where a component vanishes in one factor, the scale that suits the other one has no end.
     P[np.diag_indices(k)] += _FLOOR * np.trace(P) / k
@@ -152,6 +156,8 @@ def balance(ridge_U, ridge_V, k, positive, U, V, *others_like_V):
     else:
         L = np.linalg.cholesky(Q)
         squares, W = np.linalg.eigh(L.T @ P @ L)
+        if not squares[-1] > np.finfo(np.float64).tiny:
+            return  # the factors have vanished
         scale = np.maximum(squares, _FLOOR**2 * squares[-1]) ** 0.25
         T = L @ W / scale
         inverse = solve_triangular(L, W, lower=True, trans=1) * scale

@@ -63,8 +63,8 @@ class ImplicitALS(RecommenderMixin, MatrixFactorization):
         Most iterations.
 
     tol : float, default=1e-2
-        The fit ends when the preconditioned gradient, relative to the norm of the coefficients,
-        is at most `tol`.
+        The fit ends when the preconditioned gradient of the columns, the rows having been solved
+        for, is at most `tol` times the norm of their coefficients.
 
     warm_start : bool, default=False
         Start from the factors of the last fit, if those fit the shape of X.
@@ -105,6 +105,12 @@ class ImplicitALS(RecommenderMixin, MatrixFactorization):
     See Also
     --------
     AltMinCompletion : For ratings, where what is not observed is unknown.
+
+    Notes
+    -----
+    Scores are preferences, not ratings: `recommend` ranks by them, and there is no prediction of a
+    count. The fitted model keeps a sparse X for `recommend` and does not copy it where it is in
+    canonical CSR format. Where confidences differ by orders of magnitude, ask for a smaller `tol`.
 
     References
     ----------
@@ -201,6 +207,7 @@ class ImplicitALS(RecommenderMixin, MatrixFactorization):
         X_given = X
         X = self._interactions(X, reset=True)
         rng = check_random_state(self.random_state)
+        self._confidence = self.confidence, self.confidence_scaling
         solver = "cg" if self.solver == "auto" else self.solver
         model = self._model = ImplicitModel(self.n_components, self.alpha, solver, self.cg_steps)
         rows, columns = self._side(row_side(X)), self._side(column_side(X))
@@ -289,8 +296,9 @@ class ImplicitALS(RecommenderMixin, MatrixFactorization):
         return X
 
     def _side(self, side):
-        x = np.log1p(side.values) if self.confidence_scaling == "log" else side.values
-        weights = x * side.dtype.type(self.confidence)
+        confidence, scaling = self._confidence
+        x = np.log1p(side.values) if scaling == "log" else side.values
+        weights = x * side.dtype.type(confidence)
         return Side(side.indptr, side.indices, side.values, weights, side.n_others)
 
     def _start(self, X, model, rng):

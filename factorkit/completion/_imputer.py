@@ -287,6 +287,9 @@ class LowRankImputer(CallbackSupportMixin, OneToOneFeatureMixin, TransformerMixi
 
     def _validate(self, X, *, reset):
         """(X as floats, where it is missing)."""
+        if isinstance(X, np.ma.MaskedArray):
+            # As everywhere here, and unlike scikit-learn's imputers, which ignore masks.
+            X = X.astype(np.float64 if X.dtype.kind != "f" else X.dtype).filled(self.missing_values)
         marked_by_nan = np.isnan(self.missing_values)
         X = validate_data(
             self,

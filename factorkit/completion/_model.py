@@ -110,18 +110,30 @@ class Model:
         return X
 
     def _reweight(self, side, X, F, offsets, workers, loss):
+        """Solve each line, reweighted until its own coefficients have settled."""
+        if not loss.is_robust:
+            self._solve_once(side, X, F, offsets, workers, loss)
+            return
         tol = np.finfo(side.dtype).eps ** 0.75
+        moving = np.arange(len(side))
         for _ in range(_REWEIGHTINGS):
-            before = X.copy() if loss.is_robust else None
-            if self.positive:
-                options = {"offsets": offsets, "loss": loss}
-                self._descend(side, X, F, _MOST_SWEEPS, tol, workers, options)
-            else:
-                self._solve(side, X, F, offsets, workers, loss)
-            if before is None:
+            before, after = X[moving], X[moving]
+            self._solve_once(side, after, F, offsets, workers, loss)
+            X[moving] = after
+            change = np.abs(after - before).max(axis=1, initial=0)
+            still = change > tol * np.abs(after).max(axis=1, initial=0)
+            if not still.any():
                 return
-            if np.abs(X - before).max(initial=0) <= tol * np.abs(X).max(initial=0):
-                return
+            if not still.all():
+                moving, side = moving[still], side.lines(np.flatnonzero(still))
+
+    def _solve_once(self, side, X, F, offsets, workers, loss):
+        if self.positive:
+            tol = np.finfo(side.dtype).eps ** 0.75
+            options = {"offsets": offsets, "loss": loss}
+            self._descend(side, X, F, _MOST_SWEEPS, tol, workers, options)
+        else:
+            self._solve(side, X, F, offsets, workers, loss)
 
     @contextmanager
     def _design(self, other, own_bias):

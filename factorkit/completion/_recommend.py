@@ -13,7 +13,9 @@ _BLOCK_SIZE = 2**18
 
 
 class Explanation(NamedTuple):
-    """What a predicted entry is made of; ``base + contributions.sum()`` is the prediction.
+    """What a predicted entry is made of.
+
+    ``base + contributions.sum()`` is the prediction, before any `bounds`.
 
     Attributes
     ----------
@@ -73,7 +75,7 @@ class RecommenderMixin:
             For rows out of range, or n that is not a positive integer.
         """
         check_is_fitted(self)
-        n = _check_n(n)
+        n = check_n(n)
         if X is None:
             W, seen = self.embedding_, self._observed
         else:
@@ -118,7 +120,7 @@ class RecommenderMixin:
             Cosines between the factors; -inf where there is no neighbour.
         """
         check_is_fitted(self)
-        n = _check_n(n)
+        n = check_n(n)
         V = self.components_[: self._n_factors].T
         length = np.linalg.norm(V, axis=1)
         directions = np.ascontiguousarray(V / np.where(length > 0, length, 1)[:, None])
@@ -143,11 +145,11 @@ class RecommenderMixin:
 def check_entry(row, column, shape):
     """Refuse a row or a column that is no index of a matrix of this shape."""
     for name, index, length in (("row", row, shape[0]), ("column", column, shape[1])):
-        if not isinstance(index, Integral) or not 0 <= index < length:
+        if not isinstance(index, Integral) or isinstance(index, bool) or not 0 <= index < length:
             raise ValueError(f"{name}={index!r}: it takes an integer from 0 to {length - 1}.")
 
 
-def _check_n(n):
+def check_n(n):
     if not isinstance(n, Integral) or isinstance(n, bool) or n < 1:
         raise ValueError(f"n={n!r}: it takes a positive integer.")
     return int(n)

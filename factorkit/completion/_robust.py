@@ -10,26 +10,29 @@ from ._half_steps import Loss
 from ._model import HUBER, TUKEY
 
 # Iterations of each stage of the start.
-ROBUST_START = 15
+_ITERATIONS = 15
 # Standard deviation of normal noise, in medians of its absolute values.
 _NORMAL = 1.4826
 # Medians of more residuals than this are taken of every second, third, … one.
 _SAMPLE = 500_000
 
 
-def robust_start(rows, columns, U, V, model, kind, center, *, workers, monitor):
+def robust_start(rows, columns, U, V, model, kind, *, center, is_warm, workers):
     """Fit the data with outliers clipped, and for Tukey's loss Huber's after that.
 
-    Returns the model, with the mean of the clipped data, and the factors.
+    Returns the model, with the mean of the clipped data, and the factors, which stay as they are
+    where they are warm. Nobody is told of these iterations: their objectives are not the fit's.
     """
     values, deviation = clip_outliers(rows.values)
     clipped = replace(rows, values=values)
     if center:
         model = replace(model, mean=mean_of(clipped))
+    if is_warm:
+        return model, U, V
     by_column = replace(columns, values=np.clip(columns.values, values.min(), values.max()))
     # Strong regularization: what is fitted here has to be what most of the data agree on.
     strong = replace(model, alpha=max(model.alpha, float(deviation)), by_counts=False)
-    options = {"max_iter": ROBUST_START, "tol": 0, "workers": workers, "monitor": monitor}
+    options = {"max_iter": _ITERATIONS, "tol": 0, "workers": workers}
     U, V, *_ = alternate(clipped, by_column, U, V, strong, **options)
     if kind == "tukey":  # it has no way back from a bad start
         U, V, *_ = alternate(rows, columns, U, V, model, loss_of=loss_of(rows, "huber"), **options)

@@ -42,7 +42,7 @@ def make_ratings(
         Number of factors beside the biases.
 
     density : float, default=0.1
-        Part of the entries that is observed, about.
+        Part of the entries that is observed, about; near 1 some 2 % less.
 
     noise : float, default=0.5
         Standard deviation of the noise.
@@ -73,7 +73,7 @@ def make_ratings(
     U, V = 0.7 * rng.standard_normal((n_rows, rank)), rng.standard_normal((n_columns, rank))
     truth = 3.5 + b + c + U @ V.T / np.sqrt(rank)
     chance = rng.lognormal(sigma=0.7, size=(n_rows, 1)) * rng.lognormal(sigma=0.7, size=n_columns)
-    # Scaling and cutting at one in turn ends at the density that was asked for.
+    # Scaling and cutting at one in turn comes near the density that was asked for.
     for _ in range(20):
         chance = np.minimum(chance * (density / chance.mean()), 1)
     i, j = np.nonzero(rng.random(truth.shape) < chance)

@@ -13,7 +13,7 @@ class Trace:
     Attributes
     ----------
     objective : list of float
-        Value after every iteration; it never rises.
+        Value after every iteration; unless the solver says otherwise it never rises.
     residual : list of float
         Scaled stationarity residual after every iteration.
     stop : {"converged", "max_iter", "stalled", "callback"}

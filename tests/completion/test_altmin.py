@@ -232,3 +232,45 @@ def test_bounds_clip_predictions(rng):
         assert (fit.min(), fit.max()) == (1, 5) == model.bounds_
         assert model.predict_entries([[0, 0], [3, 4]]) == pytest.approx(fit[[0, 3], [0, 4]])
         assert model.score(X) >= free.score(X)
+
+
+@pytest.mark.parametrize("loss", ["squared", "huber", "tukey"])
+@pytest.mark.parametrize("options", [{"alpha": 1e4}, {"alpha": 1.0, "unit": 1e-9}, PLAIN])
+def test_a_penalty_that_leaves_nothing_leaves_zeros(rng, loss, options):
+    X = rating_like(rng) * options.get("unit", 1e-8 if options is PLAIN else 1.0)
+    options = {key: value for key, value in options.items() if key != "unit"}
+    model = AltMinCompletion(3, loss=loss, random_state=0, max_iter=60, **options).fit(X)
+    assert np.isfinite(model.objective_).all()
+    assert np.abs(model.embedding_[:, :3]).max() < 1e-3 * X.data.max()  # biases may stay
+
+
+def test_a_warm_start_of_other_shapes_or_biases_is_none(rng):
+    X = rating_like(rng)
+    for changes, A in (
+        ({}, X[:, :20]),
+        ({}, X[:30]),
+        ({"row_bias": False}, X),
+        ({"column_bias": False}, X),
+        ({"row_bias": False, "column_bias": False}, X),
+        ({"n_components": 4, "row_bias": False}, X),
+    ):
+        model = AltMinCompletion(3, random_state=0, warm_start=True).fit(X)
+        cold = AltMinCompletion(3, random_state=0).set_params(**changes).fit(A)
+        model.set_params(**changes).fit(A)
+        assert_allclose(model.objective_, cold.objective_)
+        assert_allclose(model.transform(A), model.embedding_, atol=1e-8)
+
+
+def test_stored_zeros_count_in_the_score(rng):
+    X = np.round(rng.standard_normal((30, 20)))
+    i, j = np.indices(X.shape).reshape(2, -1)
+    stored = sparse.csr_array((X.ravel(), (i, j)), shape=X.shape)
+    model = AltMinCompletion(3, random_state=0).fit(stored)
+    assert_allclose(model.score(stored), model.score(X))
+
+
+def test_weights_where_nothing_is_observed_are_refused(rng):
+    X = rating_like(rng).toarray()
+    X[X == 0] = np.nan
+    with pytest.raises(ValueError, match="only zero weights where X has a value"):
+        AltMinCompletion(2).fit(X, entry_weight=np.isnan(X).astype(float))

@@ -115,3 +115,17 @@ def test_values_that_count_nothing_are_refused(counts, bad):
     X.data[0] = bad
     with pytest.raises(ValueError, match=r"Negative|NaN|infinity"):
         ImplicitALS(2).fit(X)
+
+
+@pytest.mark.parametrize("alpha", [300.0, 1e4])
+def test_a_penalty_that_leaves_nothing_leaves_zeros(counts, alpha):
+    model = ImplicitALS(8, alpha=alpha, random_state=0).fit(counts)
+    assert np.abs(model.components_).max() < 1e-2
+    c = 1 + counts.toarray()
+    assert_allclose(model.objective_[-1], np.sum(c * (counts.toarray() > 0)), rtol=1e-3)
+
+
+def test_later_parameters_do_not_change_a_fitted_model(counts):
+    model = ImplicitALS(3, random_state=0).fit(counts)
+    model.set_params(confidence=5.0, confidence_scaling="log", alpha=9.0)
+    assert_allclose(model.transform(counts), model.embedding_, atol=1e-9)

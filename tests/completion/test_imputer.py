@@ -520,3 +520,10 @@ def test_scikit_learn_accepts_the_estimator(estimator, check):
 )
 def test_scikit_learns_further_checks_pass(check):
     check("LowRankImputer", LowRankImputer())
+
+
+def test_masked_values_are_missing(rng):
+    X = rng.standard_normal((40, 3)) @ rng.standard_normal((3, 6))
+    mask = rng.random(X.shape) < 0.2
+    from_mask = LowRankImputer().fit_transform(np.ma.MaskedArray(X, mask))
+    assert_allclose(from_mask, LowRankImputer().fit_transform(np.where(mask, np.nan, X)))

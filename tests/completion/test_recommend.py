@@ -146,3 +146,10 @@ def test_explanations_need_a_penalty(rng):
     model = AltMinCompletion(1, random_state=0, alpha=0, tol=0.1).fit(rating_like(rng))
     with pytest.raises(ValueError, match="alpha > 0"):
         model.explain(0, 0)
+
+
+@pytest.mark.parametrize("n", [1.5, -1, 0, True])
+def test_explanations_take_a_positive_number(rng, n):
+    model = AltMinCompletion(1, random_state=0).fit(rating_like(rng))
+    with pytest.raises(ValueError, match="n="):
+        model.explain(0, 0, n=n)

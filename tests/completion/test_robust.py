@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy import sparse
 
 from factorkit import AltMinCompletion
+from factorkit.callbacks import EarlyStopping
+from factorkit.utils._sklearn import HAS_CALLBACKS
 
 from ._planted import dense_objective, planted, rating_like, relative_error
 
@@ -83,3 +86,37 @@ def test_constant_data_do_not_divide_by_zero(loss):
     X[0, 0] = np.nan
     model = AltMinCompletion(1, loss=loss, random_state=0).fit(X)
     assert_allclose(model.inverse_transform(model.embedding_), 3, atol=1e-3)
+
+
+@pytest.mark.skipif(not HAS_CALLBACKS, reason="scikit-learn has no callbacks")
+def test_callbacks_see_the_fit_and_not_its_start(rng):
+    M, _, X, _ = with_outliers(rng, 0.1)
+    seen = []
+
+    def watch(model):
+        seen.append(relative_error(model.inverse_transform(model.embedding_), M))
+        return 0.0
+
+    plain, _ = error_of(X, M, loss="huber")
+    model = AltMinCompletion(4, loss="huber", random_state=0, tol=1e-3, max_iter=200, **PLAIN)
+    model.set_callbacks(EarlyStopping(patience=100, scoring=watch)).fit(X)
+    assert len(seen) == model.n_iter_
+    assert max(seen) < 0.3 and seen[-1] < 2 * plain
+
+
+def test_a_warm_start_needs_no_robust_start(rng):
+    _, _, X, _ = with_outliers(rng, 0.1)
+    options = {"random_state": 0, "warm_start": True, "max_iter": 200, "loss": "tukey"}
+    model = AltMinCompletion(4, tol=1e-3, **PLAIN, **options).fit(X)
+    first = model.inverse_transform(model.embedding_)
+    model.fit(X)
+    assert model.n_iter_ <= 3
+    assert relative_error(model.inverse_transform(model.embedding_), first) < 1e-3
+
+
+@pytest.mark.parametrize("loss", ["huber", "tukey"])
+def test_an_extra_row_of_any_size_changes_no_other(rng, loss):
+    X = rating_like(rng).astype(np.float32)
+    model = AltMinCompletion(3, random_state=0, loss=loss).fit(X)
+    more = sparse.vstack([X, 1e6 * X[[3]]]).tocsr()
+    np.testing.assert_array_equal(model.transform(more)[:-1], model.transform(X))
