@@ -94,6 +94,7 @@ def observed_csr(X, weight=None):
     """
     if not sparse.issparse(X):
         X, weight = _dense_entries(X, weight)
+    X, weight = with_short_indices(X), None if weight is None else with_short_indices(weight)
     if weight is None or weight.data.all():
         return X, weight
     kept = weight.data != 0
@@ -103,6 +104,17 @@ def observed_csr(X, weight=None):
         for values in (X.data, weight.data)
     ]
     return tuple(parts)
+
+
+def with_short_indices(X):
+    """A CSR array with 32-bit indices where they suffice; it shares what it can with X.
+
+    Lists of coordinates make 64-bit ones, for which every kernel would be compiled anew.
+    """
+    if max(X.nnz, *X.shape) >= 2**31 or X.indices.dtype == X.indptr.dtype == np.int32:
+        return X
+    indices, indptr = X.indices.astype(np.int32), X.indptr.astype(np.int32)
+    return sparse.csr_array((X.data, indices, indptr), shape=X.shape)
 
 
 def _dense_entries(X, weight):

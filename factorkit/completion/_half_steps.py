@@ -19,6 +19,8 @@ from ._normal_kernels import normal_rows
 _ROWS = 4096
 # Added to the diagonals of Gram matrices, in parts of their mean.
 _FLOOR = 1e-6
+# Squares whose products would leave the range of the numbers.
+_NOTHING = 1e-100
 
 
 class Loss(NamedTuple):
@@ -145,7 +147,7 @@ def balance(ridge_U, ridge_V, k, positive, U, V, *others_like_V):
     """
     P, Q = (_weighted_gram(A[:, :k], ridge) for A, ridge in ((U, ridge_U), (V, ridge_V)))
     # A penalty too large for the data makes all factors vanish, which needs no basis.
-    if not min(np.trace(P), np.trace(Q)) > np.sqrt(np.finfo(np.float64).tiny):
+    if not min(np.trace(P), np.trace(Q)) > _NOTHING:
         return
     # Where a component vanishes in one factor, the scale that suits the other one has no end.
     P[np.diag_indices(k)] += _FLOOR * np.trace(P) / k
@@ -156,8 +158,6 @@ def balance(ridge_U, ridge_V, k, positive, U, V, *others_like_V):
     else:
         L = np.linalg.cholesky(Q)
         squares, W = np.linalg.eigh(L.T @ P @ L)
-        if not squares[-1] > np.finfo(np.float64).tiny:
-            return  # the factors have vanished
         scale = np.maximum(squares, _FLOOR**2 * squares[-1]) ** 0.25
         T = L @ W / scale
         inverse = solve_triangular(L, W, lower=True, trans=1) * scale

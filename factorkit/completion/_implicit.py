@@ -13,7 +13,7 @@ from ..utils._linalg import gram
 from ..utils._sklearn import Interval, StrOptions, fit_method, iterate_with_callbacks
 from ..utils._threads import Workers
 from ._als import alternate, reporter
-from ._entries import Side, column_side, row_side
+from ._entries import Side, column_side, row_side, with_short_indices
 from ._implicit_model import ImplicitModel
 from ._recommend import RecommenderMixin
 from ._start import random_columns
@@ -293,7 +293,7 @@ class ImplicitALS(RecommenderMixin, MatrixFactorization):
         if not X.data.all():
             X = X.copy()
             X.eliminate_zeros()
-        return X
+        return with_short_indices(X)
 
     def _side(self, side):
         confidence, scaling = self._confidence

@@ -7,7 +7,7 @@ from scipy.optimize import nnls
 from sklearn.linear_model import Ridge
 
 from factorkit.completion._als_kernels import _add_rows, _dots
-from factorkit.completion._entries import Side, column_side, row_side
+from factorkit.completion._entries import Side, column_side, observed_csr, row_side
 from factorkit.completion._half_steps import Loss, balance, cg, descend, solve_normal
 from factorkit.utils._jit import kernel
 from factorkit.utils._sparse_kernels import padded_width
@@ -200,3 +200,14 @@ def test_columns_hold_the_same_entries_as_rows(rng):
     i = np.repeat(np.arange(X.shape[1]), side.counts)
     assert_allclose(X.toarray()[side.indices, i], side.values)
     assert isinstance(side, Side)
+
+
+def test_wide_indices_become_short_ones_and_values_stay_shared(rng):
+    X = rating_like(rng)
+    wide = X.copy()
+    wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
+    short, _ = observed_csr(wide)
+    assert short.indices.dtype == short.indptr.dtype == np.int32
+    assert np.shares_memory(short.data, wide.data)
+    assert_allclose(short.toarray(), X.toarray())
+    assert wide.indices.dtype == np.int64
