@@ -6,7 +6,12 @@ from pathlib import Path
 
 project = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text())["project"]
 extras = project["optional-dependencies"]
-for requirement in [*project["dependencies"], *extras["plot"], *extras["test"]]:
+for requirement in [
+    *project["dependencies"],
+    *extras["plot"],
+    *extras["envi"],
+    *extras["test"],
+]:
     if bound := re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement):
         print("{}=={}".format(*bound.groups()))
 # Matplotlib of that time calls it by names that it warns of since.

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils import check_array, column_or_1d
 
-from ._panels import lowest_panels, make_panels
+from ._panels import check_names, count_columns, lowest_panels, make_panels
 
 
 class ComponentsDisplay:
@@ -52,8 +52,8 @@ class ComponentsDisplay:
         self.image_shape = None if image_shape is None else tuple(image_shape)
         self.x = None if x is None else column_or_1d(x, dtype=np.float64)
         self.feature_names = None if feature_names is None else np.asarray(feature_names, dtype=str)
-        self.names = None if names is None else list(names)
         n_components, n_features = self.components.shape
+        self.names = check_names(names, n_components)
         if sum(given is not None for given in (image_shape, x, feature_names)) > 1:
             raise ValueError("Give one of image_shape, x and feature_names: each is a picture.")
         for name, values in [("x", self.x), ("feature_names", self.feature_names)]:
@@ -66,8 +66,6 @@ class ComponentsDisplay:
                 f"image_shape={self.image_shape} has {np.prod(self.image_shape)} pixels; there are "
                 f"{n_features} features."
             )
-        if names is not None and len(self.names) != n_components:
-            raise ValueError(f"names has {len(self.names)} names for {n_components} components.")
 
     @classmethod
     def from_estimator(
@@ -148,13 +146,7 @@ class ComponentsDisplay:
     def _panels(self, ax, n_columns, most, panel_size, title="Component ", **grid):
         n_panels = len(self.components)
         if n_columns is None:
-            if hasattr(ax, "get_window_extent"):
-                # As many as leave the panels the shape that they have in a figure of their own.
-                place = ax.get_window_extent()
-                shape = place.width / place.height * panel_size[1] / panel_size[0]
-                most = max(1, round(np.sqrt(n_panels * shape)))
-            # Rows as even as they can be.
-            n_columns = -(-n_panels // -(-n_panels // most))
+            n_columns = count_columns(ax, n_panels, most, panel_size)
         self.axes_ = make_panels(
             self, ax, n_panels, n_columns=n_columns, panel_size=panel_size, **grid
         )

@@ -15,7 +15,15 @@ _FLOATS = (np.float64, np.float32)
 
 
 def validate_matrix(
-    estimator, X, *, reset, missing="nan", allow_nan=True, nonnegative=True, block=False
+    estimator,
+    X,
+    *,
+    reset,
+    missing="nan",
+    allow_nan=True,
+    nonnegative=True,
+    block=False,
+    accept_sparse="csr",
 ):
     """Check the X of a matrix estimator.
 
@@ -44,6 +52,9 @@ def validate_matrix(
     block : bool, default=False
         X is a few rows of the data, in which everything may be missing.
 
+    accept_sparse : "csr" or False, default="csr"
+        Whether the estimator takes a sparse X.
+
     Returns
     -------
     X : ndarray or csr_array of shape (n_samples, n_features)
@@ -63,7 +74,7 @@ def validate_matrix(
         estimator,
         X,
         reset=reset,
-        accept_sparse="csr",
+        accept_sparse=accept_sparse,
         dtype=_FLOATS,
         ensure_all_finite="allow-nan" if allow_nan else True,
     )

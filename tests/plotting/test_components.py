@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from factorkit.plotting import ComponentsDisplay, ConvergenceDisplay, RankSelectionDisplay
+from factorkit.plotting import (
+    AbundanceDisplay,
+    ComponentsDisplay,
+    ConvergenceDisplay,
+    EndmemberDisplay,
+    RankSelectionDisplay,
+    ResidualDisplay,
+)
 from tests._toy import ToyALS
 
 
@@ -124,6 +131,9 @@ def test_what_does_not_fit_the_components_is_refused(components, options, messag
         ComponentsDisplay(np.eye(2)),
         ConvergenceDisplay([[2.0, 1.0]]),
         RankSelectionDisplay([1], [[1.0]]),
+        AbundanceDisplay(np.ones((2, 2, 1))),
+        EndmemberDisplay(np.eye(2)),
+        ResidualDisplay([1.0], [1.0], image_shape=(1, 1)),
     ],
 )
 def test_without_matplotlib_plot_says_what_to_install(display, monkeypatch):
