@@ -1,0 +1,17 @@
+"""Hyperspectral unmixing: endmembers, abundances, ruined bands."""
+
+from factorkit.utils._lazy import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "ArchetypalAnalysis": "_archetypal",
+        "LibraryUnmixing": "_library",
+        "NFINDR": "_nfindr",
+        "SPA": "_spa",
+        "StructuredSparseUnmixing": "_structured",
+        "Unmixer": "_unmixer",
+        "VCA": "_vca",
+        "estimate_n_endmembers": "_counting",
+    },
+)

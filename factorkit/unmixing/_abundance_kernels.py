@@ -1,0 +1,204 @@
+"""Compiled loops of `_abundances`: active sets, one pixel at a time.
+
+Every pixel solves min ½ aᵀGa − fᵀa over a ≥ 0, and Σ a = 1 where ``to_one``, by a primal active
+set that starts at the support of the pixel before: neighbours often share it. Supports are
+solved from a table of all of them for few endmembers, else by Cholesky.
+"""
+
+import numpy as np
+
+from ..utils._jit import kernel
+
+# What a multiplier may fall below zero by, relative to the terms it is the difference of.
+_SLACK = 1e-12
+
+
+@kernel(reduces=True)
+def products(Y, E, F):
+    """F = Y Eᵀ, in float64, for tall Y: a pass over Y at the speed of memory.
+
+    E has a multiple of four rows; F has as many columns.
+    """
+    n, n_bands = Y.shape
+    for i in range(n):
+        for j in range(0, E.shape[0], 4):
+            s0 = s1 = s2 = s3 = 0.0
+            for b in range(n_bands):
+                y = np.float64(Y[i, b])
+                s0 += y * E[j, b]
+                s1 += y * E[j + 1, b]
+                s2 += y * E[j + 2, b]
+                s3 += y * E[j + 3, b]
+            F[i, j] = s0
+            F[i, j + 1] = s1
+            F[i, j + 2] = s2
+            F[i, j + 3] = s3
+
+
+@kernel
+def support_table(G, to_one):
+    """Solution maps of every support of at most 12 endmembers.
+
+    Returns ``maps`` of shape (2^k, k + 1, k): with support S (bit j for endmember j) the
+    solution is ``maps[S, k] + Σ_j f_j maps[S, j]``; and whether S is independent.
+    """
+    k = G.shape[0]
+    maps = np.zeros((1 << k, k + 1, k))
+    independent = np.zeros(1 << k, np.bool_)
+    members = np.empty(k, np.intp)
+    L = np.empty((k, k))
+    V = np.empty((k, k))
+    sums = np.empty(k)
+    independent[0] = not to_one
+    for S in range(1, 1 << k):
+        n = 0
+        for j in range(k):
+            if (S >> j) & 1:
+                members[n] = j
+                n += 1
+        regular = True
+        for p in range(n):
+            for q in range(p + 1):
+                s = G[members[p], members[q]]
+                for u in range(q):
+                    s -= L[p, u] * L[q, u]
+                if q < p:
+                    L[p, q] = s / L[q, q]
+                elif s > 1e-13 * G[members[p], members[p]]:
+                    L[p, p] = np.sqrt(s)
+                else:
+                    regular = False
+            if not regular:
+                break
+        independent[S] = regular
+        if not regular:
+            continue
+        # V = L⁻¹, so that the inverse is VᵀV.
+        for q in range(n):
+            for p in range(q, n):
+                s = 1.0 if p == q else 0.0
+                for u in range(q, p):
+                    s -= L[p, u] * V[u, q]
+                V[p, q] = s / L[p, p]
+        total = 0.0
+        for p in range(n):
+            sums[p] = 0.0
+        for p in range(n):
+            for q in range(n):
+                s = 0.0
+                for u in range(max(p, q), n):
+                    s += V[u, p] * V[u, q]
+                maps[S, members[q], members[p]] = s
+                sums[p] += s
+                total += s
+        if to_one:
+            for p in range(n):
+                maps[S, k, members[p]] = sums[p] / total
+                for q in range(n):
+                    maps[S, members[q], members[p]] -= sums[p] * sums[q] / total
+    return maps, independent
+
+
+@kernel
+def _from_table(maps, f, x, k):
+    for j in range(k):
+        x[j] = maps[k, j]
+    for t in range(k):
+        for j in range(k):
+            x[j] += f[t] * maps[t, j]
+
+
+@kernel
+def _best_vertex(f, G, k):
+    best = 0
+    for j in range(1, k):
+        if 0.5 * G[j, j] - f[j] < 0.5 * G[best, best] - f[best]:
+            best = j
+    return 1 << best
+
+
+@kernel
+def _entering(x, f, G, barred, S, to_one, slack, k):
+    """The endmember off the support whose multiplier is the most negative, or -1."""
+    level = 0.0
+    worst, entering = -slack, -1
+    if to_one:
+        # The multiplier of the sum: at a solution all of the support have it in common.
+        level = np.inf
+        for j in range(k):
+            if (S >> j) & 1:
+                g = -f[j]
+                for t in range(k):
+                    g += G[j, t] * x[t]
+                level = min(level, g)
+    for j in range(k):
+        if not (barred >> j) & 1:
+            g = -f[j] - level
+            for t in range(k):
+                g += G[j, t] * x[t]
+            if g < worst:
+                worst, entering = g, j
+    return entering
+
+
+@kernel
+def table_rows(F, G, maps, independent, to_one, A):
+    """Abundances of pixels that share a Gram matrix, from the table of its supports."""
+    n, k = A.shape
+    x = np.zeros(k)
+    z = np.zeros(k)
+    full = (1 << k) - 1
+    largest = 0.0
+    for j in range(k):
+        largest = max(largest, abs(G[j, j]))
+    S = full if independent[full] else 0
+    for i in range(n):
+        f = F[i]
+        size = largest
+        for j in range(k):
+            size = max(size, abs(f[j]))
+        if S == 0 and to_one:
+            S = _best_vertex(f, G, k)
+        # A feasible point: what is negative leaves, all at once.
+        for _ in range(k + 2):
+            _from_table(maps[S], f, x, k)
+            kept = 0
+            for j in range(k):
+                if x[j] > 0.0 and (S >> j) & 1:
+                    kept |= 1 << j
+            if kept == S:
+                break
+            S = kept
+            if S == 0 and to_one:
+                S = _best_vertex(f, G, k)
+        barred = 0
+        for _ in range(100 * k):
+            entering = _entering(x, f, G, S | barred, S, to_one, _SLACK * size, k)
+            if entering < 0:
+                break
+            T = S | (1 << entering)
+            if not independent[T]:
+                barred |= 1 << entering
+                continue
+            while True:
+                _from_table(maps[T], f, z, k)
+                step, blocking = 1.0, -1
+                for j in range(k):
+                    if (T >> j) & 1 and z[j] <= 0.0:
+                        part = x[j] / (x[j] - z[j]) if x[j] > z[j] else 0.0
+                        if part < step or blocking < 0:
+                            step, blocking = part, j
+                if blocking < 0:
+                    break
+                for j in range(k):
+                    if (T >> j) & 1:
+                        x[j] += step * (z[j] - x[j])
+                x[blocking] = 0.0
+                T &= ~(1 << blocking)
+            if T == S:  # rounding let in what the next solution puts out
+                barred |= 1 << entering
+            S = T
+            for j in range(k):
+                x[j] = z[j] if (S >> j) & 1 else 0.0
+        for j in range(k):
+            A[i, j] = x[j]

@@ -1,0 +1,93 @@
+"""A scene as pixels × bands, whether it came so or as an image."""
+
+import numpy as np
+from sklearn.utils import check_array
+
+from ..utils._validation import validate_matrix
+
+
+def pixels_of(X):
+    """Return X as pixels × bands, and the (rows, columns) of an image, or None.
+
+    An image is an array of three dimensions, rows × columns × bands; it is not copied where
+    its memory allows it.
+    """
+    if getattr(X, "ndim", None) is None and not hasattr(X, "shape"):
+        try:
+            X = np.asarray(X)
+        except ValueError:  # rows of unequal lengths: scikit-learn says so
+            return X, None
+    if getattr(X, "ndim", 2) != 3:
+        return X, None
+    return X.reshape(-1, X.shape[2]), tuple(int(n) for n in X.shape[:2])
+
+
+def validate_scene(estimator, X, *, reset, allow_nan=False):
+    """Check a scene.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its parameter ``image_shape`` says how the pixels of a two-dimensional X lie.
+
+    X : array-like of shape (n_pixels, n_bands) or (n_rows, n_columns, n_bands)
+
+    reset : bool
+        True in ``fit``.
+
+    allow_nan : bool, default=False
+        Whether the estimator copes with missing entries.
+
+    Returns
+    -------
+    X : ndarray of shape (n_pixels, n_bands), float32 or float64
+
+    image_shape : tuple of int or None
+        Rows and columns, where they are known.
+    """
+    X, image_shape = pixels_of(X)
+    X = validate_matrix(
+        estimator, X, reset=reset, allow_nan=allow_nan, nonnegative=False, accept_sparse=False
+    )
+    # The parameter is about the scene of fit; another one may have another shape.
+    if image_shape is None and reset and estimator.image_shape is not None:
+        image_shape = check_image_shape(estimator.image_shape, len(X))
+    return X, image_shape
+
+
+def check_image_shape(image_shape, n_pixels):
+    """Return (rows, columns) as a tuple of two ints, or raise ValueError."""
+    shape = np.atleast_1d(np.asarray(image_shape))
+    if shape.shape != (2,) or not np.issubdtype(shape.dtype, np.integer) or shape.min() < 1:
+        raise ValueError(f"image_shape must be (n_rows, n_columns). Got {image_shape!r}.")
+    if int(shape[0]) * int(shape[1]) != n_pixels:
+        raise ValueError(
+            f"image_shape={image_shape!r} has {shape[0] * shape[1]} pixels; X has {n_pixels}."
+        )
+    return int(shape[0]), int(shape[1])
+
+
+def check_wavelengths(wavelengths, n_bands):
+    """Return the wavelengths as an array of floats of shape (n_bands,), or None."""
+    if wavelengths is None:
+        return None
+    wavelengths = check_array(
+        wavelengths, dtype=np.float64, ensure_2d=False, input_name="wavelengths"
+    )
+    if wavelengths.shape != (n_bands,):
+        raise ValueError(
+            f"wavelengths has shape {wavelengths.shape}; X has {n_bands} bands, so it must have "
+            f"shape ({n_bands},)."
+        )
+    return wavelengths.copy()
+
+
+def check_n_endmembers(n_components, n_pixels, n_bands):
+    """Refuse more endmembers than bands or pixels."""
+    if n_components > n_bands:
+        raise ValueError(
+            f"n_components={n_components} is more than the {n_bands} bands of X: no more "
+            "endmembers than bands can be told apart."
+        )
+    if n_components > n_pixels:
+        raise ValueError(f"n_components={n_components} is more than the {n_pixels} pixels of X.")
