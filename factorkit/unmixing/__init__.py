@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "ArchetypalAnalysis": "_archetypal",
+        "CorrentropyUnmixing": "_correntropy",
         "LibraryUnmixing": "_library",
         "NFINDR": "_nfindr",
         "SPA": "_spa",

@@ -100,12 +100,14 @@ def support_table(G, to_one):
 
 
 @kernel
-def _from_table(maps, f, x, k):
+def _from_table(S, maps, f, x, k):
+    rows = maps[S]
     for j in range(k):
-        x[j] = maps[k, j]
+        x[j] = rows[k, j]
     for t in range(k):
-        for j in range(k):
-            x[j] += f[t] * maps[t, j]
+        if (S >> t) & 1:  # the other rows are zero: the table is larger than a cache
+            for j in range(k):
+                x[j] += f[t] * rows[t, j]
 
 
 @kernel
@@ -118,87 +120,123 @@ def _best_vertex(f, G, k):
 
 
 @kernel
-def _entering(x, f, G, barred, S, to_one, slack, k):
-    """The endmember off the support whose multiplier is the most negative, or -1."""
-    level = 0.0
-    worst, entering = -slack, -1
+def _multipliers(x, f, G, S, to_one, k, g):
+    """g = Gx − f, less its common value on the support where the sum is one."""
+    for j in range(k):
+        g[j] = -f[j]
+    for t in range(k):
+        if (S >> t) & 1:
+            for j in range(k):
+                g[j] += x[t] * G[t, j]
     if to_one:
-        # The multiplier of the sum: at a solution all of the support have it in common.
         level = np.inf
         for j in range(k):
             if (S >> j) & 1:
-                g = -f[j]
-                for t in range(k):
-                    g += G[j, t] * x[t]
-                level = min(level, g)
-    for j in range(k):
-        if not (barred >> j) & 1:
-            g = -f[j] - level
-            for t in range(k):
-                g += G[j, t] * x[t]
-            if g < worst:
-                worst, entering = g, j
-    return entering
+                level = min(level, g[j])
+        for j in range(k):
+            g[j] -= level
+
+
+@kernel
+def _pivot(S, f, G, maps, independent, to_one, slack, k, x, g):
+    """Exchange all violators at once, a few times; returns the last support and whether it is
+    optimal, with its solution in x."""
+    for _ in range(6):
+        if S == 0 and to_one or not independent[S]:
+            return S, False
+        _from_table(S, maps, f, x, k)
+        _multipliers(x, f, G, S, to_one, k, g)
+        wrong = 0
+        for j in range(k):
+            if (S >> j) & 1:
+                if x[j] < 0.0:
+                    wrong |= 1 << j
+            elif g[j] < -slack:
+                wrong |= 1 << j
+        if wrong == 0:
+            return S, True
+        S ^= wrong
+    return S, False
+
+
+@kernel
+def _primal(S, f, G, maps, independent, to_one, slack, k, x, z, g):
+    """Active set of which every step lowers the objective, from the positive part of a support;
+    leaves the solution in x."""
+    for _ in range(k + 2):
+        if S == 0 and to_one:
+            S = _best_vertex(f, G, k)
+        _from_table(S, maps, f, x, k)
+        kept = 0
+        for j in range(k):
+            if x[j] > 0.0 and (S >> j) & 1:
+                kept |= 1 << j
+        if kept == S:
+            break
+        S = kept
+    barred = 0
+    for _ in range(100 * k):
+        _multipliers(x, f, G, S, to_one, k, g)
+        worst, entering = -slack, -1
+        for j in range(k):
+            if not ((S | barred) >> j) & 1 and g[j] < worst:
+                worst, entering = g[j], j
+        if entering < 0:
+            break
+        T = S | (1 << entering)
+        if not independent[T]:
+            barred |= 1 << entering
+            continue
+        while True:
+            _from_table(T, maps, f, z, k)
+            step, blocking = 1.0, -1
+            for j in range(k):
+                if (T >> j) & 1 and z[j] <= 0.0:
+                    part = x[j] / (x[j] - z[j]) if x[j] > z[j] else 0.0
+                    if part < step or blocking < 0:
+                        step, blocking = part, j
+            if blocking < 0:
+                break
+            for j in range(k):
+                if (T >> j) & 1:
+                    x[j] += step * (z[j] - x[j])
+            x[blocking] = 0.0
+            T &= ~(1 << blocking)
+        if T == S:  # rounding let in what the next solution puts out
+            barred |= 1 << entering
+        S = T
+        for j in range(k):
+            x[j] = z[j] if (S >> j) & 1 else 0.0
 
 
 @kernel
 def table_rows(F, G, maps, independent, to_one, A):
     """Abundances of pixels that share a Gram matrix, from the table of its supports."""
     n, k = A.shape
-    x = np.zeros(k)
-    z = np.zeros(k)
+    x, z, g = np.zeros(k), np.zeros(k), np.zeros(k)
     full = (1 << k) - 1
     largest = 0.0
     for j in range(k):
         largest = max(largest, abs(G[j, j]))
-    S = full if independent[full] else 0
     for i in range(n):
         f = F[i]
         size = largest
         for j in range(k):
             size = max(size, abs(f[j]))
-        if S == 0 and to_one:
-            S = _best_vertex(f, G, k)
-        # A feasible point: what is negative leaves, all at once.
-        for _ in range(k + 2):
-            _from_table(maps[S], f, x, k)
-            kept = 0
+        slack = _SLACK * size
+        # What is positive with all endmembers is the first guess.
+        S = full
+        if independent[full]:
+            _from_table(full, maps, f, x, k)
             for j in range(k):
-                if x[j] > 0.0 and (S >> j) & 1:
-                    kept |= 1 << j
-            if kept == S:
-                break
-            S = kept
-            if S == 0 and to_one:
-                S = _best_vertex(f, G, k)
-        barred = 0
-        for _ in range(100 * k):
-            entering = _entering(x, f, G, S | barred, S, to_one, _SLACK * size, k)
-            if entering < 0:
-                break
-            T = S | (1 << entering)
-            if not independent[T]:
-                barred |= 1 << entering
-                continue
-            while True:
-                _from_table(maps[T], f, z, k)
-                step, blocking = 1.0, -1
-                for j in range(k):
-                    if (T >> j) & 1 and z[j] <= 0.0:
-                        part = x[j] / (x[j] - z[j]) if x[j] > z[j] else 0.0
-                        if part < step or blocking < 0:
-                            step, blocking = part, j
-                if blocking < 0:
-                    break
-                for j in range(k):
-                    if (T >> j) & 1:
-                        x[j] += step * (z[j] - x[j])
-                x[blocking] = 0.0
-                T &= ~(1 << blocking)
-            if T == S:  # rounding let in what the next solution puts out
-                barred |= 1 << entering
-            S = T
-            for j in range(k):
-                x[j] = z[j] if (S >> j) & 1 else 0.0
+                if x[j] < 0.0:
+                    S &= ~(1 << j)
+        optimal = S == full and independent[full]
+        if not optimal:
+            S, optimal = _pivot(S, f, G, maps, independent, to_one, slack, k, x, g)
+        if not optimal:
+            if not independent[S]:
+                S = 0
+            _primal(S, f, G, maps, independent, to_one, slack, k, x, z, g)
         for j in range(k):
             A[i, j] = x[j]

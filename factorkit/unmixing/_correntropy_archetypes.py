@@ -126,7 +126,7 @@ class Mixing:
 
 
 def robust_archetypes(
-    scene, k, loss, *, auto, normalize, band_weights, n_init, rng, tol, max_iter, report=None
+    scene, k, loss, weights, *, auto, normalize, n_init, seed, tol, max_iter, report=None
 ):
     """Archetypes of a scene some of whose bands, pixels or entries are ruined.
 
@@ -138,21 +138,22 @@ def robust_archetypes(
         Number of archetypes.
     loss : Loss
         Its width is set here where `auto`.
+    weights : pair of ndarray of shape (n_bands,) and (n_pixels,)
+        At the start.
     auto : bool
         Whether the width follows the residuals, until the last phase.
     normalize : bool
         Whether to take the brightness of the pixels away first.
-    band_weights : ndarray of shape (n_bands,)
-        At the start.
     n_init : int
         Starts of VCA, of which the one of the largest volume is kept.
-    rng : numpy.random.Generator
+    seed : int
+        For VCA.
     tol : float
         The run ends where a round lowers the root of the objective by less than this part.
     max_iter : int
         Most rounds of the last phase.
     report : callable or None, default=None
-        ``report(objective, A, E, weights) -> bool`` after each round of the last phase; true ends
+        ``report(objective, E, weights) -> bool`` after each round of the last phase; true ends
         the run.
 
     Returns
@@ -168,8 +169,7 @@ def robust_archetypes(
     -----
     A round costs three products n_pixels * n_bands * 10, a first one n_pixels * n_bands² too.
     """
-    search = _Search(scene, k, loss, normalize, n_init, rng)
-    weights = band_weights, np.ones(len(scene))
+    search = _Search(scene, k, loss, normalize, n_init, seed)
     for round_ in range(_MOST_ROUNDS):
         search.look(weights, fresh=round_ < _FRESH_STARTS)
         search.mix(weights, tol=1e-5, max_iter=60)
@@ -197,9 +197,9 @@ def robust_archetypes(
 class _Search:
     """The state of a run."""
 
-    def __init__(self, scene, k, loss, normalize, n_init, rng):
+    def __init__(self, scene, k, loss, normalize, n_init, seed):
         self.scene, self.k, self.loss = scene, k, loss
-        self.normalize, self.n_init, self.rng = normalize, n_init, rng
+        self.normalize, self.n_init, self.seed = normalize, n_init, seed
         self.light = self.lit = self.mixing = None
 
     def look(self, weights, *, fresh):
@@ -239,7 +239,7 @@ class _Search:
         d = min(scores.shape[1], self.k - 1)
         points[:, :d] = scores[:, :d]
         points[:, -1] = np.sqrt(np.square(points).sum(axis=1).max()) or 1.0
-        starts = vca(points, self.n_init, self.rng, self.scene.workers)
+        starts = vca(points, self.n_init, np.random.default_rng(self.seed), self.scene.workers)
         return hull[starts[log_volumes(points, starts).argmax()]]
 
     def mix(self, weights, *, tol, max_iter):

@@ -100,9 +100,7 @@ class Scene:
         self.has_holes = any(workers.map(lambda i, j: bool(np.isnan(Y[i:j]).any()), self.blocks))
         self.measure()
         self.order = np.arange(Y.shape[1]) if order is None else order
-        self.filled = Y
-        if self.has_holes:
-            self.filled = fill_holes(Y, self.counts > 0, self.order, workers)
+        self._filled, self.silent = None, None
 
     def __len__(self):
         return len(self.Y)
@@ -112,7 +110,7 @@ class Scene:
         if not self.has_holes and self.loss is None:
             return x
         if self.A is None:
-            x = self.filled[chosen].astype(np.float64)
+            x = self.complete()[chosen].astype(np.float64)
             return x if self.scale is None else x * self.scale[chosen, None]
         y = self.A[chosen] @ self.E
         missing = np.isnan(x)
@@ -127,6 +125,14 @@ class Scene:
         """A block as it is, NaN where nothing is known; a copy."""
         x = self.Y[chosen].astype(np.float64)
         return x if self.scale is None else x * self.scale[chosen, None]
+
+    def complete(self):
+        """The scene as it came, holes filled along the wavelengths."""
+        if not self.has_holes:
+            return self.Y
+        if self._filled is None:
+            self._filled = fill_holes(self.Y, self.counts > 0, self.order, self.workers)
+        return self._filled
 
     def forget_model(self):
         self.A = self.E = self.loss = None
@@ -154,7 +160,7 @@ class Scene:
     def spread(self, by):
         """v, in which residuals of bands, pixels or entries are measured."""
         if by == "band":
-            return self.squares
+            return self.squares if self.silent is None else np.where(self.silent, 0, self.squares)
         n = len(self) if by == "pixel" else max(int(self.counts.sum()), 1)
         return np.float64(self.squares.sum() / n)
 

@@ -3,7 +3,7 @@
 Archetypes lie inside the hull of the pixels, so without pure pixels they are mixtures. Facets
 are seen all the same, by pixels that lack one endmember. With the barycentric coordinates
 b_ij = q_jᵀ y_i of pixel i (y_i is the pixel followed by 1, and Q has the rows q_j), of which the
-noise has the standard deviation s_j, this is the maximum likelihood over Q and v ≥ 0 of
+noise has the standard deviation s_j, this is the maximum likelihood over Q and v ≥ s / 1.7 of
 
     p(y_i) = |det Q| / N(v + s) · Π_j (F(b_ij / s_j) + (v_j / s_j) F'(b_ij / s_j)),
 
@@ -20,6 +20,8 @@ J. M. Bioucas-Dias, "A Variable Splitting Augmented Lagrangian Approach to Linea
 Unmixing", WHISPERS 2009 (the minimum volume with a hinge loss).
 J. M. P. Nascimento and J. M. Bioucas-Dias, "Hyperspectral Unmixing Based on Mixtures of Dirichlet
 Components", IEEE TGRS 50, 2012 (likelihood of the simplex).
+I. M. Johnstone, "On the Distribution of the Largest Eigenvalue in Principal Components Analysis",
+Annals of Statistics 29, 2001.
 """
 
 from math import factorial
@@ -40,11 +42,10 @@ _SHARPEST = 1e-3
 _LOWEST = 2.0
 # Largest relative change of the simplex in an iteration.
 _REACH = 0.3
-# What the largest variance of noise may exceed its limit by, what the .9 quantile of the distances
-# of pixels outside a facet may be (1.64 for normal noise), and by what part a pixel may fall short
-# of pure. Over 160 linear scenes with pure pixels (3 to 6 endmembers, 20 to 40 dB) the first went
-# up to 0, the second to 2.1 and the third to .015 beyond the noise.
-_CHANCE, _WIDEST, _SHORT = 0.02, 2.2, 0.02
+# What the .9 quantile of the distances of pixels outside a facet may be (1.64 for normal noise),
+# and by what part the purest pixel may fall short of pure, beyond the noise. Over 120 linear scenes
+# with pure pixels (3 to 6 endmembers, 20 to 40 dB) they went up to 2.1 and .01.
+_WIDEST, _SHORT = 2.2, 0.02
 
 
 def min_volume(X, Z, workers, *, sigma=None, tol=1e-7, max_iter=100, report=None):
@@ -145,11 +146,8 @@ def lacks_pure_pixels(X, Z, sigma, *, n_bands=None):
     if k == 1 or X.shape[1] < k or sigma <= 0:
         return False
     mean, U, variances = _principal(X, k)
-    n_bands = X.shape[1] if n_bands is None else n_bands
-    # The largest variance of so many directions of pure noise (Marchenko and Pastur), and room
-    # for chance.
-    edge = (1 + np.sqrt((n_bands - k + 1) / n)) ** 2 * (1 + _CHANCE)
-    if variances[k - 1] > edge * sigma**2:
+    n_beyond = (X.shape[1] if n_bands is None else n_bands) - (k - 1)
+    if variances[k - 1] > _largest_noise(n, n_beyond) * sigma**2:
         return False
     to_barycentric = _inverse_map((Z - mean) @ U.T, sigma)
     if to_barycentric is None:
@@ -202,12 +200,15 @@ class _Problem:
         return cost - log_det + np.log(without[0] + u * with_facet[0]), on_facet
 
     def weights(self, Q, w, on_facet):
-        """A step of expectation maximization: w, one facet after the other."""
+        """A step of expectation maximization: w, one facet after the other.
+
+        At least 1: a facet that no pixel is near yet would else never be seen again.
+        """
         s, w = self.spread(Q), w.copy()
         for j, part in enumerate(np.clip(on_facet, 1e-9, 1 - 1e-4)):
             without, with_facet = _measures((1 + w / _SLOPE) * s)
             odds = part / (1 - part)
-            w[j] = odds * _SLOPE * (without[j] / with_facet[j] / s[j] + 1)
+            w[j] = max(odds * _SLOPE * (without[j] / with_facet[j] / s[j] + 1), 1.0)
         return w
 
     def newton(self, Q, w, value):
@@ -283,11 +284,16 @@ def _measures(u):
 
 
 def _principal(X, k):
-    """Mean, the k − 1 principal directions as rows, and all variances, falling."""
+    """Mean, the k − 1 principal directions as rows, and all variances, falling.
+
+    Directions of rounding errors are left out.
+    """
     mean = X.mean(axis=0)
     centred = X - mean
     values, vectors = eigh(centred.T @ centred / len(X))
-    return mean, vectors[:, ::-1].T[: k - 1], np.maximum(values[::-1], 0.0)
+    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1].T
+    seen = values > 1e-13 * values[0] + 1e-26 * (mean @ mean)
+    return mean, vectors[: k - 1][seen[: k - 1]], values
 
 
 def _lifted(coordinates):
@@ -306,6 +312,12 @@ def _inverse_map(corners, sigma):
     inverse = np.linalg.inv(_lifted(corners).T)
     heights = 1 / np.linalg.norm(inverse[:, :-1], axis=1)
     return inverse if heights.min() > _LOWEST * sigma else None
+
+
+def _largest_noise(n, p):
+    """Largest variance of p directions of unit noise: its mean and three deviations (Johnstone)."""
+    edge = np.sqrt(n) + np.sqrt(p)
+    return (edge**2 + 3 * edge * (1 / np.sqrt(n) + 1 / np.sqrt(p)) ** (1 / 3)) / n
 
 
 def _blur(t):
