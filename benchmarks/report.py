@@ -174,6 +174,7 @@ def _machine():
         "cmfrec",
         "implicit",
         "smurff",
+        "spams-bin",
     )
     about = {"processors": os.cpu_count(), "Python": platform.python_version()}
     for package in packages:

@@ -25,6 +25,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "StructuredSparseUnmixing": "unmixing",
         "Unmixer": "unmixing",
         "VCA": "unmixing",
+        "estimate_abundances": "unmixing",
         "estimate_n_endmembers": "unmixing",
         "from_entries": "entries",
         "non_negative_factorization": "nmf",

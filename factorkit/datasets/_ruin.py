@@ -96,7 +96,8 @@ def ruin_bands(X, fraction=0.2, *, kind="noise", image_shape=None, random_state=
     Raises
     ------
     ValueError
-        For an `image_shape` that does not fit, and missing or infinite values.
+        For an `image_shape` that does not fit, for more than three dimensions, and for missing or
+        infinite values.
 
     Examples
     --------
@@ -108,11 +109,15 @@ def ruin_bands(X, fraction=0.2, *, kind="noise", image_shape=None, random_state=
     """
     rng = check_random_state(random_state)
     X = check_array(X, dtype=[np.float64, np.float32], allow_nd=True, copy=True)
+    if X.ndim > 3:
+        raise ValueError(
+            f"X must be n_pixels × n_bands or n_rows × n_columns × n_bands. Got shape {X.shape}."
+        )
     if X.ndim == 3:
         image_shape = X.shape[:2]
     flat = X.reshape(-1, X.shape[-1])
-    shape = (1, len(flat)) if image_shape is None else tuple(image_shape)
-    if np.prod(shape) != len(flat):
+    shape = (1, len(flat)) if image_shape is None else check_image_shape(image_shape)
+    if shape[0] * shape[1] != len(flat):
         raise ValueError(f"image_shape={image_shape!r} does not fit the {len(flat)} pixels of X.")
     grid = [np.broadcast_to(np.linspace(-0.5, 0.5, n) if n > 1 else 0.0, n) for n in shape]
     grid = [side.ravel() for side in np.meshgrid(*grid, indexing="ij")]
@@ -125,6 +130,14 @@ def ruin_bands(X, fraction=0.2, *, kind="noise", image_shape=None, random_state=
         ruined = RUINS[kind](rng, flat[:, chosen].astype(np.float64), flat, grid)
         flat[:, chosen] = np.maximum(ruined, 0) if nonnegative else ruined
     return X, bands
+
+
+def check_image_shape(image_shape):
+    """Return (n_rows, n_columns) as a tuple of two ints, or raise ValueError."""
+    shape = np.asarray(image_shape)
+    if shape.shape != (2,) or not np.issubdtype(shape.dtype, np.integer) or shape.min() < 1:
+        raise ValueError(f"image_shape must be (n_rows, n_columns). Got {image_shape!r}.")
+    return int(shape[0]), int(shape[1])
 
 
 def ruin_pixels(Y, fraction, foreign, rng):

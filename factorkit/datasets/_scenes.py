@@ -8,7 +8,7 @@ from sklearn.utils import Bunch, check_random_state
 
 from factorkit.utils._sklearn import Interval, StrOptions, validate_params
 
-from ._ruin import RUINS, ruin_bands, ruin_pixels
+from ._ruin import RUINS, check_image_shape, ruin_bands, ruin_pixels
 
 _FRACTION = Interval(Real, 0, 1, closed="left")
 _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
@@ -135,11 +135,11 @@ def make_scene(
     ((600, 150), 30)
     """
     rng = check_random_state(random_state)
-    shape = _check_shape(image_shape)
+    shape = check_image_shape(image_shape)
     if endmembers is not None:
         E = np.array(endmembers, dtype=np.float64, ndmin=2)
         n_endmembers, n_bands = E.shape
-    if max_abundance * n_endmembers < 1:
+    if max_abundance * n_endmembers < 1 - 1e-12:  # 1 / 49 * 49 is below 1
         raise ValueError(
             f"max_abundance={max_abundance} is below 1 / {n_endmembers}: abundances of "
             f"{n_endmembers} endmembers could not sum to one."
@@ -169,13 +169,6 @@ def make_scene(
         ruined_bands=bands,
         outlying_pixels=pixels,
     )
-
-
-def _check_shape(image_shape):
-    shape = np.asarray(image_shape)
-    if shape.shape != (2,) or not np.issubdtype(shape.dtype, np.integer) or shape.min() < 1:
-        raise ValueError(f"image_shape must be (n_rows, n_columns). Got {image_shape!r}.")
-    return int(shape[0]), int(shape[1])
 
 
 def _draw_spectra(rng, n_spectra, n_bands, apart=0.1):

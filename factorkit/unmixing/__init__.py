@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "StructuredSparseUnmixing": "_structured",
         "Unmixer": "_unmixer",
         "VCA": "_vca",
+        "estimate_abundances": "_functions",
         "estimate_n_endmembers": "_counting",
     },
 )

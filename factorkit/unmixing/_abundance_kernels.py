@@ -1,8 +1,9 @@
 """Compiled loops of `_abundances`: active sets, one pixel at a time.
 
-Every pixel solves min ½ aᵀGa − fᵀa over a ≥ 0, and Σ a = 1 where ``to_one``, by a primal active
-set that starts at the support of the pixel before: neighbours often share it. Supports are
-solved from a table of all of them for few endmembers, else by Cholesky.
+Every pixel solves min ½ aᵀGa − fᵀa over a ≥ 0, and Σ a = 1 where ``to_one``. With few endmembers
+the solution of every support comes from a table. All violators are exchanged at once, which takes
+one to four supports; where that does not end, a primal active set does, of which every step lowers
+the objective.
 """
 
 import numpy as np
@@ -11,6 +12,8 @@ from ..utils._jit import kernel
 
 # What a multiplier may fall below zero by, relative to the terms it is the difference of.
 _SLACK = 1e-12
+# Rounds in which all violators are exchanged at once, before a slower method that always ends.
+_ROUNDS = 8
 
 
 @kernel(reduces=True)
@@ -40,7 +43,8 @@ def support_table(G, to_one):
     """Solution maps of every support of at most 12 endmembers.
 
     Returns ``maps`` of shape (2^k, k + 1, k): with support S (bit j for endmember j) the
-    solution is ``maps[S, k] + Σ_j f_j maps[S, j]``; and whether S is independent.
+    solution is ``maps[S, k] + Σ_j f_j maps[S, j]``; whether S is independent; and the smallest
+    part of a member, in squares, that the others do not span, of all independent S.
     """
     k = G.shape[0]
     maps = np.zeros((1 << k, k + 1, k))
@@ -49,6 +53,7 @@ def support_table(G, to_one):
     L = np.empty((k, k))
     V = np.empty((k, k))
     sums = np.empty(k)
+    smallest = 1.0
     independent[0] = not to_one
     for S in range(1, 1 << k):
         n = 0
@@ -57,7 +62,10 @@ def support_table(G, to_one):
                 members[n] = j
                 n += 1
         regular = True
-        for p in range(n):
+        for p in range(n):  # rounding must not let in what a smaller support ruled out
+            if n > 1 and not independent[S & ~(1 << members[p])]:
+                regular = False
+        for p in range(n if regular else 0):
             for q in range(p + 1):
                 s = G[members[p], members[q]]
                 for u in range(q):
@@ -88,15 +96,21 @@ def support_table(G, to_one):
                 s = 0.0
                 for u in range(max(p, q), n):
                     s += V[u, p] * V[u, q]
+                if p == q:
+                    smallest = min(smallest, 1.0 / (s * G[members[p], members[p]]))
                 maps[S, members[q], members[p]] = s
                 sums[p] += s
                 total += s
-        if to_one:
+        if to_one and n == 1:
+            # Exactly: rounding errors of a bright pixel could leave no support at all.
+            maps[S, members[0], members[0]] = 0.0
+            maps[S, k, members[0]] = 1.0
+        elif to_one:
             for p in range(n):
                 maps[S, k, members[p]] = sums[p] / total
                 for q in range(n):
-                    maps[S, members[q], members[p]] -= sums[p] * sums[q] / total
-    return maps, independent
+                    maps[S, members[q], members[p]] -= sums[p] * (sums[q] / total)
+    return maps, independent, smallest
 
 
 @kernel
@@ -135,28 +149,6 @@ def _multipliers(x, f, G, S, to_one, k, g):
                 level = min(level, g[j])
         for j in range(k):
             g[j] -= level
-
-
-@kernel
-def _pivot(S, f, G, maps, independent, to_one, slack, k, x, g):
-    """Exchange all violators at once, a few times; returns the last support and whether it is
-    optimal, with its solution in x."""
-    for _ in range(6):
-        if S == 0 and to_one or not independent[S]:
-            return S, False
-        _from_table(S, maps, f, x, k)
-        _multipliers(x, f, G, S, to_one, k, g)
-        wrong = 0
-        for j in range(k):
-            if (S >> j) & 1:
-                if x[j] < 0.0:
-                    wrong |= 1 << j
-            elif g[j] < -slack:
-                wrong |= 1 << j
-        if wrong == 0:
-            return S, True
-        S ^= wrong
-    return S, False
 
 
 @kernel
@@ -209,34 +201,65 @@ def _primal(S, f, G, maps, independent, to_one, slack, k, x, z, g):
             x[j] = z[j] if (S >> j) & 1 else 0.0
 
 
-@kernel
+@kernel(reduces=True)
 def table_rows(F, G, maps, independent, to_one, A):
-    """Abundances of pixels that share a Gram matrix, from the table of its supports."""
+    """Abundances of pixels that share a Gram matrix, from the table of its supports.
+
+    The loop stands in one piece, without a view of an array: calls and views cost as much as the
+    arithmetic.
+    """
     n, k = A.shape
     x, z, g = np.zeros(k), np.zeros(k), np.zeros(k)
     full = (1 << k) - 1
     largest = 0.0
-    for j in range(k):
-        largest = max(largest, abs(G[j, j]))
+    if to_one:  # else G x is as large as f, however dark the pixel
+        for j in range(k):
+            largest = max(largest, abs(G[j, j]))
     for i in range(n):
-        f = F[i]
         size = largest
         for j in range(k):
-            size = max(size, abs(f[j]))
+            size = max(size, abs(F[i, j]))
         slack = _SLACK * size
-        # What is positive with all endmembers is the first guess.
-        S = full
-        if independent[full]:
-            _from_table(full, maps, f, x, k)
+        S, optimal = full, False
+        for round_ in range(_ROUNDS):
+            if (to_one and S == 0) or not independent[S]:
+                break
+            negative = 0
             for j in range(k):
-                if x[j] < 0.0:
-                    S &= ~(1 << j)
-        optimal = S == full and independent[full]
-        if not optimal:
-            S, optimal = _pivot(S, f, G, maps, independent, to_one, slack, k, x, g)
+                s = maps[S, k, j]
+                for t in range(k):
+                    s += F[i, t] * maps[S, j, t]
+                x[j] = s
+                negative |= np.intp(s < 0.0) << j
+            if round_ == 0:
+                # What is positive with all endmembers is the first guess.
+                optimal = negative == 0
+                wrong = negative
+            else:
+                level = np.inf
+                for j in range(k):
+                    s = -F[i, j]
+                    for t in range(k):
+                        s += G[j, t] * x[t]
+                    g[j] = s
+                    level = min(level, s if to_one and (S >> j) & 1 else np.inf)
+                level = level if to_one else 0.0
+                useful = 0
+                for j in range(k):
+                    useful |= np.intp(g[j] - level < -slack) << j
+                wrong = (negative & S) | (useful & ~S)
+                optimal = wrong == 0
+            if optimal:
+                break
+            S ^= wrong
         if not optimal:
             if not independent[S]:
                 S = 0
-            _primal(S, f, G, maps, independent, to_one, slack, k, x, z, g)
+            _primal(S, F[i], G, maps, independent, to_one, slack, k, x, z, g)
+        total = 1.0
+        if to_one:
+            total = 0.0
+            for j in range(k):
+                total += x[j]
         for j in range(k):
-            A[i, j] = x[j]
+            A[i, j] = x[j] / total

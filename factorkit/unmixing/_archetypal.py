@@ -32,8 +32,8 @@ class ArchetypalAnalysis(SpectralUnmixing):
         Number of endmembers, at most the number of bands and of pixels.
 
     n_dimensions : int or None, default=None
-        Principal dimensions in which to work. Ten or so are much faster than all, and give
-        endmembers with less noise. None takes all.
+        Principal dimensions in which to work. Ten or so are many times faster than all. None
+        takes all.
 
     n_init : int, default=4
         Starts, by VCA. The one of the least residual is kept.

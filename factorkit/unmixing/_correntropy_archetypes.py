@@ -92,7 +92,7 @@ class Mixing:
         self.counts = np.ones(k, dtype=np.intp)
 
     def descend(self, data, pool, pixel_weights, workers, *, tol, max_iter):
-        """Passes over the archetypes; returns their places in the subspace, and A."""
+        """Passes over the archetypes; returns A."""
         Xt, pool_t = np.ascontiguousarray(data.T), np.ascontiguousarray(pool.T)
         k, most = self.members.shape
         Z, K = np.empty((k, len(Xt))), np.zeros((k, most, most))
@@ -105,23 +105,18 @@ class Mixing:
         A, C, P = _half_step(Xt, Z, pixel_weights, workers)
         before = _objective(C, P, Z, power)
         for _ in range(max_iter):
-            update_archetypes(
-                pool_t, Z, C, P, self.members, self.weights, K, self.counts, gap, 20
-            )
+            update_archetypes(pool_t, Z, C, P, self.members, self.weights, K, self.counts, gap, 20)
             A, C, P = _half_step(Xt, Z, pixel_weights, workers)
             value = _objective(C, P, Z, power)
             if not before > 0 or 1.0 - np.sqrt(value / before) < tol:
                 break
             before = value
-        return self.places(self.hull, pool), A
+        return A
 
-    def places(self, hull, pool):
-        """The archetypes among the given pixels of the hull."""
+    def places(self, pool):
+        """The archetypes, where the pixels of the hull are at the rows of pool."""
         return np.array(
-            [
-                self.weights[j, :n] @ pool[self.members[j, :n]]
-                for j, n in enumerate(self.counts)
-            ]
+            [self.weights[j, :n] @ pool[self.members[j, :n]] for j, n in enumerate(self.counts)]
         )
 
 
@@ -188,7 +183,7 @@ def robust_archetypes(
         if report is not None and report(value, search.endmembers(), weights):
             trace.stop = "callback"
             break
-        if trace.residual[-1] < tol:
+        if tol > 0 and trace.residual[-1] < tol:
             trace.stop = "converged"
             break
     return search.endmembers(), weights, trace
@@ -216,13 +211,14 @@ class _Search:
             scene.forget_model()
         d = min(max(_DIMENSIONS, self.k + 1), len(bands))
         self.subspace = Subspace.of(scene, d, bands, hull)
-        if fresh or self.mixing is None or len(hull) != len(self.mixing.hull):
+        if fresh or not np.array_equal(hull, self.mixing.hull):
             start = self._start(hull)
             self.mixing = Mixing(hull, start, min(d + 1, len(hull)) + 1)
 
     def _set_light(self, good, hull):
         scene = self.scene
         scene.scale = None
+        scene.forget_model()  # it is in the units of the old scale
         _, mean, C = scene_moments(scene, scene.workers, pixels=hull)
         light = Light.of(mean * good, float(np.diag(C) @ good + mean**2 @ good))
         brightness = light.brightness(scene, scene.workers)
@@ -249,8 +245,8 @@ class _Search:
             bands, pixels = (bands > 0).astype(np.float64), np.ones(len(scene))
         data, pool = subspace.seen_with(scene, bands)
         omega = None if self.loss.by != "pixel" else pixels
-        _, self.A = self.mixing.descend(data, pool, omega, scene.workers, tol=tol, max_iter=max_iter)
-        Z = self.mixing.places(subspace.hull, subspace.scores[subspace.hull])
+        self.A = self.mixing.descend(data, pool, omega, scene.workers, tol=tol, max_iter=max_iter)
+        Z = self.mixing.places(subspace.scores[subspace.hull])
         self.E = subspace.spectra(Z)
         if scene.has_holes or self.loss.by == "entry":
             scene.A, scene.E = self.A, self.E

@@ -20,10 +20,10 @@ _WINDOW = 15
 _TIMES_RELATIVE, _TIMES_ABSOLUTE, _HARMLESS = 1.4, 1.7, 0.04
 # Pixels of a good band that may share its largest value.
 _MOST_TIES = 0.1
-# A pixel is alone where the fifth of those most like it is so many times farther away than for
+# A pixel is alone where the sixth of those most like it, itself included, is so many times farther away than for
 # nine in ten pixels; so it is with the distance from the subspace.
 _ALONE = 2.5
-_N_NEIGHBOURS = 5
+_N_NEIGHBOURS = 6
 # Pixels that all are compared with.
 _N_REFERENCES = 5000
 
@@ -53,7 +53,7 @@ def ruined_bands(C, *, clipped=None, order=None, max_rounds=8):
     worse of the two counts. A few neighbours are enough for spectra, which are smooth, and too few
     to predict a ruin that many bands share, such as a ramp across the image. First every band is
     on trial with its nearest neighbours alone; what is flagged then predicts no more, and may be
-    acquitted.
+    acquitted, at last by the two nearest good bands on either side alone.
 
     A band is ruined where its noise stands out from that of the 15 bands around it (1.7 times their
     median, and 1.4 times relative to its own variations), or where it exceeds a fifth of its
@@ -81,6 +81,14 @@ def ruined_bands(C, *, clipped=None, order=None, max_rounds=8):
         if (bad == ~good).all():
             break
         good = ~bad
+    # With nothing but good bands beside it the nearest are enough, and fairer: those beyond
+    # predict a sharp feature less well. Each acquittal may bring another.
+    for _ in range(max_rounds):
+        r = _unexplained(C, good, 0, 2)
+        acquitted = ~good & ~_stands_out(r, r * np.sqrt(variance))
+        if not acquitted.any():
+            break
+        good = good | acquitted
     ruined[trial[good]] = False
     noise[trial] = r * np.sqrt(variance)
     return ruined, noise
@@ -146,15 +154,15 @@ def clipped_bands(Y, workers):
 
     def count(start, stop):
         block = Y[start:stop]
-        return np.count_nonzero(block == largest, axis=0), np.count_nonzero(
-            np.isnan(block), axis=0
-        )
+        return np.count_nonzero(block == largest, axis=0), np.count_nonzero(np.isnan(block), axis=0)
 
     parts = workers.map(count, blocks)
     ties, missing = (sum(part[i] for part in parts) for i in range(2))
     n = len(Y)
-    # In a handful of pixels a tie is no evidence.
-    clipped = (ties > max(_MOST_TIES * n, 5)) | (missing > n / 2)
+    # In a handful of pixels a tie is no evidence; and where many are equal throughout, as pure ones
+    # are without noise, they tie in all bands.
+    usual = 2 * np.median(ties)
+    clipped = (ties > max(_MOST_TIES * n + usual, 5)) | (missing > n / 2)
     return clipped, bool(missing.any())
 
 
@@ -210,9 +218,10 @@ def lonely_pixels(Z, off, tested, usable, rng):
 
 
 def _distances(Z, pixels, references):
-    """Distance of each pixel from the fifth nearest reference other than itself."""
-    k = _N_NEIGHBOURS
-    search = NearestNeighbors(n_neighbors=k + 1, algorithm="brute", n_jobs=1).fit(Z[references])
-    distances = search.kneighbors(Z[pixels])[0]
-    itself = np.isin(pixels, references, assume_unique=True)
-    return np.where(itself, distances[:, k], distances[:, k - 1])
+    """Distance of each pixel from the sixth nearest reference.
+
+    A pixel that is a reference counts itself: then pixels of a rare material are judged alike,
+    whether they are references or not.
+    """
+    search = NearestNeighbors(n_neighbors=_N_NEIGHBOURS, algorithm="brute", n_jobs=1)
+    return search.fit(Z[references]).kneighbors(Z[pixels])[0][:, -1]

@@ -35,9 +35,9 @@ def fill_holes(Y, bands, order, workers):
         position = np.arange(len(line))
         # The nearest known band on either side; -1 and len(line) where there is none.
         before = np.maximum.accumulate(np.where(missing, -1, position), axis=1)
-        after = np.minimum.accumulate(
-            np.where(missing, len(line), position)[:, ::-1], axis=1
-        )[:, ::-1]
+        after = np.minimum.accumulate(np.where(missing, len(line), position)[:, ::-1], axis=1)[
+            :, ::-1
+        ]
         rows, at = np.nonzero(missing)
         left, right = before[rows, at], after[rows, at]
         known_left, known_right = left >= 0, right < len(line)

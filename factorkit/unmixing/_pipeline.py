@@ -48,12 +48,34 @@ class Flags:
 
 
 @dataclass
-class Extraction:
-    """Endmembers, and how they came about."""
+class Frame:
+    """The good pixels in the subspace of an extraction.
 
-    endmembers: np.ndarray
+    Attributes
+    ----------
+    coordinates : ndarray of shape (n_good, d)
+        As they are.
+    smooth : ndarray of shape (n_good, d) or None
+        Averaged with their neighbours, if they were.
+    gain : float
+        What the averages leave of the noise.
+    spectra : callable
+        Coordinates to spectra in the units of the scene.
+    """
+
+    coordinates: np.ndarray
+    smooth: np.ndarray | None
+    gain: float
+    spectra: object
+
+
+@dataclass
+class Extraction:
+    """Archetypes in a frame, and how they came about."""
+
+    centres: np.ndarray
+    frame: Frame
     normalized: bool
-    smoothed: bool
     mixtures: object
     trace: object
 
@@ -178,25 +200,21 @@ def extract(
     Returns
     -------
     extraction : Extraction
-        Endmembers in the units of Y, zero in bands that are left out.
+        ``frame.spectra(centres)`` are the endmembers in the units of Y, zero in bands that are
+        left out.
     """
     light, bands = flags.light, flags.bands
     good = np.flatnonzero(flags.pixels)
     scale = light.scale(light.brightness(Y, workers, bands=bands)) if normalize else None
     _, mean, C = scene_moments(Y, workers, pixels=good, bands=bands, scale=scale)
     vectors, _ = principal_directions(C, min(d, int(bands.sum())))
+    smooth, gain = None, 1.0
     if graph_shape is None:
-        smoothed = False
         Z = coordinates(Y, mean, vectors, workers, pixels=good, bands=bands, scale=scale)
     else:
-        Z, smoothed = _smooth(
-            coordinates(Y, mean, vectors, workers, bands=bands, scale=scale),
-            good,
-            graph_shape,
-            force_smooth,
-            rng,
-        )
-    start = best_start(Z, k, n_init, workers, rng)
+        Z = coordinates(Y, mean, vectors, workers, bands=bands, scale=scale)
+        smooth, gain = _smooth(Z, good, graph_shape, force_smooth, rng)
+        Z = Z[good]
 
     def spectra_of(Z):
         spectra = Z @ vectors + mean
@@ -205,15 +223,20 @@ def extract(
     def after(objective, Z):
         return report(objective, lambda: spectra_of(Z))
 
+    frame = Frame(Z, smooth, gain, spectra_of)
+    Z = Z if smooth is None else smooth
+    start = best_start(Z, k, n_init, workers, rng)
+
     centres, _, mixtures, trace = archetypes(
         Z, start, workers, tol=tol, max_iter=max_iter, report=after if report else None
     )
     mixtures.members = [good[members] for members in mixtures.members]
-    return Extraction(spectra_of(centres), normalize, smoothed, mixtures, trace)
+    return Extraction(centres, frame, normalize, mixtures, trace)
 
 
 def _smooth(Z, good, shape, force, rng):
-    """Coordinates of the good pixels, averaged with their neighbours where these are alike."""
+    """Coordinates of the good pixels, averaged with their neighbours where these are alike, and
+    what that leaves of the noise; None and 1 where they are not."""
     W = window_graph(Z, shape)
     left_out = np.ones(len(Z), dtype=bool)
     left_out[good] = False
@@ -226,8 +249,12 @@ def _smooth(Z, good, shape, force, rng):
     apart = np.square(Z[pairs[0]] - Z[pairs[1]]).sum(axis=1)
     alike = len(near) > 0 and np.median(near) < _COHERENT * np.median(apart)
     if not (alike or force):
-        return Z[good], False
-    return smooth_over(Z, W)[good], True
+        return None, 1.0
+    # The weights are 1 for the pixel itself and those of the edges.
+    squares = np.add.reduceat(np.append(np.square(W.data), 0), W.indptr[:-1])
+    squares[np.diff(W.indptr) == 0] = 0
+    left = np.sqrt(1 + squares) / (1 + W.sum(axis=1))
+    return smooth_over(Z, W)[good], float(np.median(left[good]))
 
 
 def best_start(Z, k, n_init, workers, rng):

@@ -10,6 +10,11 @@ _SLACK = 1e-12
 @kernel(reduces=True)
 def _solve(G, f, order, n, to_one, L, u, v, z):
     """Minimize over a support; returns its first member that depends on those before it, or -1."""
+    if to_one and n == 1:
+        z[0] = 1.0  # exactly: rounding errors of a bright pixel could leave no support at all
+        return -1
+    # With the sum fixed, a number taken off f changes nothing, and rounding errors grow with f.
+    common = f[order[0]] if to_one else 0.0
     for p in range(n):
         t = order[p]
         for q in range(p):
@@ -23,7 +28,7 @@ def _solve(G, f, order, n, to_one, L, u, v, z):
         if not s > 1e-13 * G[t, t]:
             return p
         L[p, p] = np.sqrt(s)
-        s = f[t]
+        s = f[t] - common
         w = 1.0
         for r in range(p):
             s -= L[p, r] * u[r]
@@ -65,7 +70,9 @@ def active_set_rows(F, Q, to_one, A):
         G, f = Q[0 if shared else i], F[i]
         size = 0.0
         for j in range(k):
-            size = max(size, abs(f[j]), abs(G[j, j]))
+            size = max(size, abs(f[j]))
+            if to_one:  # else G x is as large as f, however dark the pixel
+                size = max(size, abs(G[j, j]))
             x[j] = 0.0
             barred[j] = False
         if not shared:
@@ -121,11 +128,16 @@ def active_set_rows(F, Q, to_one, A):
             inside[entering] = True
             newest = entering
             while True:
-                if _solve(G, f, order, n, to_one, L, u, v, z) >= 0:
-                    # The newest is spanned by the others: without it the minimum is the same.
+                spanned = _solve(G, f, order, n, to_one, L, u, v, z)
+                if spanned >= 0:
+                    # The newest, but for rounding: without it the minimum is the same.
+                    t = order[spanned]
+                    x[t] = 0.0
+                    inside[t] = False
+                    barred[t] = True
                     n -= 1
-                    inside[newest] = False
-                    barred[newest] = True
+                    for p in range(spanned, n):
+                        order[p] = order[p + 1]
                     break
                 step, blocking = 1.0, -1
                 for p in range(n):
@@ -148,5 +160,10 @@ def active_set_rows(F, Q, to_one, A):
                 n -= 1
                 for p in range(blocking, n):
                     order[p] = order[p + 1]
+        total = 1.0
+        if to_one:
+            total = 0.0
+            for j in range(k):
+                total += x[j]
         for j in range(k):
-            A[i, j] = x[j]
+            A[i, j] = x[j] / total

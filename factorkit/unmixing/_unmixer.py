@@ -11,7 +11,9 @@ from ..utils._threads import Workers
 from ._base import SpectralUnmixing
 from ._counting import n_dimensions
 from ._holes import interpolate_bands
+from ._noise import band_noise
 from ._pipeline import extract, flag, light_evidence, light_is_even
+from ._refine import beyond_the_pixels
 from ._scales import SCALES, choose_scale, scaled_abundances
 from ._scene import check_n_endmembers
 from ._subspace import scene_moments
@@ -61,6 +63,12 @@ class Unmixer(SpectralUnmixing):
         extraction. "auto" does where it is known how the pixels lie and where neighbours are
         nearer to each other than random pixels. It takes noise away, and some of the extremes of
         scenes without pure pixels.
+
+    min_volume : bool or "auto", default="auto"
+        Whether to move the endmembers beyond the pixels, to the corners of the simplex whose
+        facets, blurred by noise, fit them. "auto" does where the light is even, the scene varies
+        in no more dimensions than linear mixtures can, and an endmember has no pure pixel. True
+        does in any case, which ruins scenes whose materials vary.
 
     abundance_scale : {"auto", "area", "lit_area", "soft", "share"}, default="auto"
         What the abundances are shares of, which matters where endmembers differ in brightness.
@@ -117,8 +125,9 @@ class Unmixer(SpectralUnmixing):
     mixtures_ : list of (pixels, weights)
         For each endmember the few pixels that it is a mixture of, after the normalization.
 
-    normalized_, smoothed_ : bool
-        What "auto" chose.
+    normalized_, smoothed_, refined_ : bool
+        What "auto" chose: whether brightness was taken away, neighbours were averaged, and
+        endmembers moved beyond the pixels.
 
     abundance_scale_ : str
         What the abundances are shares of.
@@ -162,7 +171,8 @@ class Unmixer(SpectralUnmixing):
     the abundances. Memory beyond X: n_pixels × n_dimensions numbers a few times; a copy of X only
     where entries are missing.
 
-    A scene without pure pixels has no endmember among its mixtures: archetypes then lie inside.
+    Without pure pixels archetypes lie inside the simplex of the endmembers. `min_volume` mends that
+    for linear mixtures; where materials vary, or mix nonlinearly, nothing here does.
 
     References
     ----------
@@ -178,7 +188,7 @@ class Unmixer(SpectralUnmixing):
     >>> model = Unmixer(3, image_shape=scene.image_shape, random_state=0).fit(scene.data)
     >>> bool(((model.band_weights_ == 0) == scene.ruined_bands).all())
     True
-    >>> angles = matched_components(scene.endmembers, model.components_, metric="angle")[1]
+    >>> angles = matched_components(scene.endmembers, model.components_, metric="spectral_angle")[1]
     >>> bool(angles.max() < 0.03)
     True
     """
@@ -190,6 +200,7 @@ class Unmixer(SpectralUnmixing):
         "flag_pixels": ["boolean"],
         "normalize": ["boolean", StrOptions({"auto"})],
         "smooth": ["boolean", StrOptions({"auto"})],
+        "min_volume": ["boolean", StrOptions({"auto"})],
         "abundance_scale": [StrOptions({"auto", *SCALES})],
         "n_dimensions": [Interval(Integral, 1, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
@@ -208,6 +219,7 @@ class Unmixer(SpectralUnmixing):
         flag_pixels=True,
         normalize="auto",
         smooth="auto",
+        min_volume="auto",
         abundance_scale="auto",
         n_dimensions=10,
         n_init=4,
@@ -223,6 +235,7 @@ class Unmixer(SpectralUnmixing):
         self.flag_pixels = flag_pixels
         self.normalize = normalize
         self.smooth = smooth
+        self.min_volume = min_volume
         self.abundance_scale = abundance_scale
         self.n_dimensions = n_dimensions
         self.n_init = n_init
@@ -262,9 +275,11 @@ class Unmixer(SpectralUnmixing):
             )
             k = self._resolve_components(filled, flags, workers)
             self._set_flags(flags, k)
-            found, evidence = self._extract(filled, k, max(d, k + 1), flags, workers, rng, report)
+            E, found, evidence = self._extract(
+                filled, k, max(d, k + 1), flags, workers, rng, report
+            )
             del filled
-            E = interpolate_bands(found.endmembers, flags.bands, positions)
+            E = interpolate_bands(E, flags.bands, positions)
             self._set_endmembers(E.astype(pixels.dtype), found, evidence)
             self.stopped_by_callback_ = report.stopped
             A = self._transform(pixels, workers)
@@ -307,13 +322,32 @@ class Unmixer(SpectralUnmixing):
                 max_iter=self.max_iter,
                 report=self._reporter(report, flags) if report.active else None,
             )
-            return found, light_evidence(Y, found.endmembers, flags, workers, rng)
+            centres = self._refine(Y, found, flags, workers)
+            self.refined_ = centres is not None
+            E = found.frame.spectra(found.centres if centres is None else centres)
+            return E, found, light_evidence(Y, E, flags, workers, rng)
 
         if self.normalize == "auto":
-            found, evidence = attempt(False)
+            E, found, evidence = attempt(False)
             if light_is_even(*evidence) or found.trace.stop == "callback":
-                return found, evidence
+                return E, found, evidence
         return attempt(self.normalize is not False)
+
+    def _refine(self, Y, found, flags, workers):
+        """Corners beyond the pixels, or None."""
+        force = self.min_volume is True
+        # Brightness scales the noise of each pixel, which the test would have to know.
+        if not force and (self.min_volume is False or found.normalized):
+            return None
+        n, _, C = scene_moments(Y, workers, pixels=flags.pixels, bands=flags.bands)
+        kept = np.ix_(flags.bands, flags.bands)
+        sigma = np.sqrt(np.mean(np.square(band_noise(C[kept], n))))
+        if found.normalized:
+            b = flags.light.brightness(Y, workers, bands=flags.bands)[flags.pixels]
+            sigma *= np.median(flags.light.scale(b))
+        return beyond_the_pixels(
+            found.frame, found.centres, sigma, int(flags.bands.sum()), workers, force=force
+        )
 
     def _reporter(self, report, flags):
         """What the extraction calls after an iteration."""
@@ -344,7 +378,7 @@ class Unmixer(SpectralUnmixing):
     def _set_endmembers(self, E, found, evidence):
         self.components_ = E
         self.mixtures_ = list(zip(found.mixtures.members, found.mixtures.weights, strict=True))
-        self.normalized_, self.smoothed_ = found.normalized, found.smoothed
+        self.normalized_, self.smoothed_ = found.normalized, found.frame.smooth is not None
         self.light_ratio_, self.light_spread_ = evidence
         self.abundance_scale_ = self.abundance_scale
         if self.abundance_scale == "auto":

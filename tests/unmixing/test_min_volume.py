@@ -5,7 +5,13 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import linear_sum_assignment
 
-from factorkit.unmixing._min_volume import _measures, _Problem, lacks_pure_pixels, min_volume
+from factorkit.unmixing._min_volume import (
+    _measures,
+    _Problem,
+    lacks_pure_pixels,
+    min_volume,
+    varies_as_a_simplex,
+)
 from factorkit.unmixing._min_volume_kernels import facet_costs, facet_moments
 from factorkit.utils._threads import Workers
 
@@ -57,8 +63,25 @@ def test_corners_that_no_pixel_is_near_are_found_without_noise(rng, workers, k):
     start = inside(E)
     Z, trace = min_volume(X, start, workers)
     assert trace.stop == "converged"
-    assert distances(start, E).min() > 0.1
+    assert distances(start, E).min() > 0.04
     assert distances(Z, E).max() < 2e-3
+
+
+@pytest.mark.parametrize("part", [0.5, 0.9, 1.5])
+def test_the_corners_are_the_same_from_starts_inside_and_outside(rng, workers, part):
+    # From outside, no pixel is near a facet at first.
+    X, E = scene(4, rng, noise=0.01)
+    Z, _ = min_volume(X, inside(E, part), workers, sigma=0.01)
+    assert distances(Z, E).max() < 0.03
+
+
+def test_no_scene_in_many_ends_in_a_distant_optimum(workers):
+    # Full steps of Newton's method lose some of these.
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        X, E = scene(3 + seed % 2, rng, noise=0.003, n_pixels=1000)
+        Z, _ = min_volume(X, inside(E, 0.9), workers, sigma=0.003)
+        assert distances(Z, E).max() < 0.05
 
 
 @pytest.mark.parametrize("k", [3, 5])
@@ -144,7 +167,7 @@ def test_steps_of_the_weights_lower_the_objective_to_a_stationary_point(rng, wor
         for factor in (0.98, 1.02):
             other = w.copy()
             other[j] *= factor
-            assert problem.value(Q, other)[0] > value - 1e-9
+            assert other[j] < 1 or problem.value(Q, other)[0] > value - 1e-9
 
 
 def test_units_and_place_and_axes_of_the_data_do_not_matter(rng, workers):
@@ -200,6 +223,16 @@ def test_one_endmember_without_pure_pixels_is_enough(rng, workers):
     assert lacks_pure_pixels(X, Z, 0.01)
 
 
+def test_more_dimensions_than_a_simplex_has_are_noticed(rng):
+    X, _ = scene(4, rng, noise=0.01)
+    assert varies_as_a_simplex(X, 4, 0.01)
+    assert not varies_as_a_simplex(X, 3, 0.01)
+    assert not varies_as_a_simplex(X, 4, 0.009)
+    # Without a coordinate to spare, or a noise to compare with, there is no telling.
+    assert not varies_as_a_simplex(X[:, :3], 4, 0.01)
+    assert not varies_as_a_simplex(X, 4, 0.0)
+
+
 def test_variation_beyond_the_simplex_is_no_evidence(rng, workers):
     X, E = scene(4, rng, noise=0.01)
     spread = 0.05 * rng.standard_normal((len(X), 1)) * (X - 4)
@@ -219,6 +252,12 @@ def test_principal_directions_of_many_bands_are_allowed_more_noise(rng, workers)
     Z = min_volume(X, inside(E), workers, sigma=0.01)[0]
     assert not lacks_pure_pixels(X, Z, 0.01)
     assert lacks_pure_pixels(X, Z, 0.01, n_bands=300)
+
+
+def test_facets_that_no_pixel_shows_are_no_evidence(rng):
+    X, E = scene(4, rng, noise=0.01)
+    assert lacks_pure_pixels(X, E, 0.01)
+    assert not lacks_pure_pixels(X, inside(E, 1.3), 0.01)
 
 
 def test_a_single_endmember_stays(rng, workers):
@@ -293,3 +332,11 @@ def test_kernels_agree_with_their_python(rng):
     for compiled, plain in zip(*results, strict=True):
         assert_allclose(compiled, plain, rtol=1e-10, atol=1e-12)
         assert np.isfinite(plain).all()
+
+
+def test_far_outside_the_cost_grows_with_the_distance():
+    w = np.array([1.0, 20.0])
+    near, far = (
+        facet_costs(np.full((1, 2), t), np.eye(2), w, 1.7, np.zeros(2)) for t in (-1e3, -1e5)
+    )
+    assert_allclose(far - near, 2 * 1.7 * (1e5 - 1e3))
