@@ -140,8 +140,7 @@ def row_products(Y, E):
 
 def unconstrained(F, G, to_one):
     """Least squares, without the sign."""
-    # Rounding leaves a singular G with small eigenvalues, which must not be inverted.
-    H = np.linalg.pinv(G, rcond=len(G) * np.finfo(np.float64).eps, hermitian=True)
+    H = np.linalg.pinv(G, hermitian=True)
     A = F @ H
     if to_one:
         h = H.sum(axis=1)

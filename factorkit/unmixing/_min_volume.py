@@ -40,6 +40,8 @@ _SLOPE = 1.7
 _SHARPEST = 1e-3
 # No endmember may lie nearer to the facet opposite than so many standard deviations of the noise.
 _LOWEST = 2.0
+# The largest w, for scenes in which all pixels lie on all facets.
+_HEAVIEST = 1e9
 # Largest relative change of the simplex in an iteration. Without a limit one in fifty scenes ends
 # in a distant optimum, with endmembers anywhere.
 _REACH = 0.3
@@ -235,7 +237,9 @@ class _Problem:
         for j, part in enumerate(np.clip(on_facet, 1e-9, 1 - 1e-4)):
             without, with_facet = _measures((1 + w / _SLOPE) * s)
             odds = part / (1 - part)
-            w[j] = max(odds * _SLOPE * (without[j] / with_facet[j] / s[j] + 1), 1.0)
+            best = odds * _SLOPE * (without[j] / with_facet[j] / s[j] + 1)
+            # Where all pixels are on all facets there is no best one.
+            w[j] = min(max(best, 1.0), _HEAVIEST)
         return w
 
     def newton(self, Q, w, value):

@@ -2,6 +2,9 @@
 
 from ._min_volume import lacks_pure_pixels, min_volume, varies_as_a_simplex
 
+# Pixels for each endmember without which nothing can be told of facets.
+_FEWEST = 30
+
 
 def beyond_the_pixels(frame, centres, sigma, n_bands, workers, *, force=False):
     """Corners of the simplex that the scene fills, where its pixels do not reach them.
@@ -27,6 +30,8 @@ def beyond_the_pixels(frame, centres, sigma, n_bands, workers, *, force=False):
     """
     k = len(centres)
     Z = frame.coordinates
+    if len(Z) < _FEWEST * k and not force:
+        return None
     if not force and not varies_as_a_simplex(Z, k, sigma, n_bands=n_bands):
         return None
     # On the pixels as they are: averaging takes the noise away that the test needs to know.

@@ -160,10 +160,5 @@ def active_set_rows(F, Q, to_one, A):
                 n -= 1
                 for p in range(blocking, n):
                     order[p] = order[p + 1]
-        total = 1.0
-        if to_one:
-            total = 0.0
-            for j in range(k):
-                total += x[j]
         for j in range(k):
-            A[i, j] = x[j] / total
+            A[i, j] = x[j]
