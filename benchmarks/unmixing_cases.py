@@ -75,6 +75,44 @@ def compare_archetypes(k, kind, *, repeats, threads, clock, near=1.001):
     }
 
 
+def compare_correntropy(k, kind, *, repeats, threads, clock, width=0.3, n_updates=300):
+    """To the objective that multiplicative updates reach, from one start, their start not timed."""
+    from factorkit.unmixing._correntropy_nmf import robust_nmf
+    from factorkit.unmixing._correntropy_weights import Loss, Scene
+    from tests.unmixing._correntropy_reference import band_objective, multiplicative_correntropy
+
+    scene = make_scene(k, random_state=0, ruined_bands=0.2, **KINDS[kind])
+    Y = scene.data
+    E = np.maximum(VCA(k, random_state=0).fit(Y).components_, 1e-6)
+    with Workers(threads) as workers:
+        A = np.maximum(abundances_of(Y, E, "nnls", workers), 1e-6)
+        spread = Scene(Y, workers).spread("band")
+
+    def theirs():
+        return multiplicative_correntropy(Y, A, E, width, spread, max_iter=n_updates)
+
+    def ours():
+        with Workers(threads) as workers:
+            seen = Scene(Y, workers)
+            loss = Loss("band", seen.spread("band"), width)
+            return robust_nmf(
+                seen, E, loss, auto=False, to_one=False, l1=0.0, nonnegative=True, tol=0.0,
+                max_iter=1000, report=lambda value, *_: value <= goal,
+            )[2]  # fmt: skip
+
+    peer = theirs()
+    goal = band_objective(Y, peer[0], peer[1], width, spread)
+    times = alternate({"theirs": timed(theirs), "ours": timed(ours)}, repeats=repeats,
+                      threads=threads)  # fmt: skip
+    trace = ours()
+    return {
+        "scene": kind, "k": k, "their updates": n_updates, "their objective": goal,
+        "our objective": trace.objective[-1], "our rounds": trace.n_iter,
+        "times faster": ratio(times["theirs", "whole"], times["ours", "whole"], clock),
+        "our seconds": median_seconds(times["ours", "whole"], clock),
+    }  # fmt: skip
+
+
 def compare_threads(k, n_pixels, repeats):
     """Our FCLS with two threads."""
     E, Y = _large_scene(k, "smooth", n_pixels)

@@ -20,8 +20,8 @@ _WINDOW = 15
 _TIMES_RELATIVE, _TIMES_ABSOLUTE, _HARMLESS = 1.4, 1.7, 0.04
 # Pixels of a good band that may share its largest value.
 _MOST_TIES = 0.1
-# A pixel is alone where the sixth of those most like it, itself included, is so many times farther away than for
-# nine in ten pixels; so it is with the distance from the subspace.
+# A pixel is alone where the sixth of those most like it, itself included, is so many times farther
+# away than for nine in ten pixels; so it is with the distance from the subspace.
 _ALONE = 2.5
 _N_NEIGHBOURS = 6
 # Pixels that all are compared with.

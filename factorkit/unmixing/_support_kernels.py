@@ -13,8 +13,6 @@ def _solve(G, f, order, n, to_one, L, u, v, z):
     if to_one and n == 1:
         z[0] = 1.0  # exactly: rounding errors of a bright pixel could leave no support at all
         return -1
-    # With the sum fixed, a number taken off f changes nothing, and rounding errors grow with f.
-    common = f[order[0]] if to_one else 0.0
     for p in range(n):
         t = order[p]
         for q in range(p):
@@ -28,7 +26,7 @@ def _solve(G, f, order, n, to_one, L, u, v, z):
         if not s > 1e-13 * G[t, t]:
             return p
         L[p, p] = np.sqrt(s)
-        s = f[t] - common
+        s = f[t]
         w = 1.0
         for r in range(p):
             s -= L[p, r] * u[r]

@@ -18,6 +18,9 @@ from ._scales import SCALES, choose_scale, scaled_abundances
 from ._scene import check_n_endmembers
 from ._subspace import scene_moments
 
+# Dimensions in which pixels are told apart: more would hold more noise than differences.
+_N_COMPARED = 10
+
 
 class Unmixer(SpectralUnmixing):
     """Unmix a hyperspectral scene: what it is made of, and how much of it is where.
@@ -77,8 +80,8 @@ class Unmixer(SpectralUnmixing):
         "soft": in between; dark pixels tend to "area" and bright ones to "share". "auto" goes by
         what sum-to-one costs and by how free sums spread; it is kept as ``abundance_scale_``.
 
-    n_dimensions : int, default=10
-        Dimensions of the subspace, where they are more than n_components.
+    n_dimensions : int, default=20
+        Dimensions of the subspace of the extraction, where they are more than n_components.
 
     n_init : int, default=4
         Starts of the archetypes, by VCA. The one of the least residual is kept.
@@ -221,7 +224,7 @@ class Unmixer(SpectralUnmixing):
         smooth="auto",
         min_volume="auto",
         abundance_scale="auto",
-        n_dimensions=10,
+        n_dimensions=20,
         n_init=4,
         tol=1e-5,
         max_iter=100,
@@ -261,12 +264,9 @@ class Unmixer(SpectralUnmixing):
             Workers(self.n_jobs) as workers,
             iterate_with_callbacks(self, 2 * self.max_iter, X) as report,
         ):
-            d = self.n_dimensions
-            if self.n_components != "auto":
-                d = max(d, self.n_components + 1)
             flags, filled = flag(
                 pixels,
-                d,
+                _N_COMPARED if self.n_components == "auto" else max(_N_COMPARED, self.n_components),
                 order,
                 workers,
                 rng,
@@ -276,7 +276,7 @@ class Unmixer(SpectralUnmixing):
             k = self._resolve_components(filled, flags, workers)
             self._set_flags(flags, k)
             E, found, evidence = self._extract(
-                filled, k, max(d, k + 1), flags, workers, rng, report
+                filled, k, max(self.n_dimensions, k + 1), flags, workers, rng, report
             )
             del filled
             E = interpolate_bands(E, flags.bands, positions)

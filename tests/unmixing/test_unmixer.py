@@ -153,9 +153,9 @@ def test_conventions_weigh_bright_endmembers_differently():
     )  # fmt: skip
     bright = int(np.argmax(Unmixer(2, random_state=0).fit(scene.data).components_.sum(axis=1)))
     shares = {
-        scale: Unmixer(2, abundance_scale=scale, random_state=0).fit_transform(scene.data)[
-            :, bright
-        ].mean()
+        scale: Unmixer(2, abundance_scale=scale, random_state=0)
+        .fit_transform(scene.data)[:, bright]
+        .mean()
         for scale in ("area", "lit_area", "soft", "share")
     }
     assert_allclose(shares["area"], scene.abundances[:, 1].mean(), atol=0.01)
