@@ -45,6 +45,7 @@ def abundances_of(Y, E, method, workers, *, band_weights=None, pixels=None, scal
     Returns
     -------
     A : ndarray of shape (n_pixels, n_endmembers), of the dtype of `Y`
+        NaN for a pixel of which nothing is known.
 
     Notes
     -----
@@ -80,12 +81,14 @@ def abundances_of(Y, E, method, workers, *, band_weights=None, pixels=None, scal
         F[holes] = 0
         solved = rows(F)
         if len(holes):
+            blank = np.isnan(y[holes]).all(axis=1)
             w = np.ones(E.shape[1]) if band_weights is None else band_weights
             used = slice(None) if kept is None else kept
             y = y[holes] if scale is None else y[holes] * scale[taken][holes, None]
             solved[holes] = _with_holes(
                 y, centred[:, used], shift[used], w[used], nonnegative, to_one
             )
+            solved[holes[blank]] = np.nan
         A[start:stop] = solved
 
     k = len(E)

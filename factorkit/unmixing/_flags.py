@@ -18,8 +18,10 @@ _WORST_NOISE = 0.2
 # last figure it does no harm.
 _WINDOW = 15
 _TIMES_RELATIVE, _TIMES_ABSOLUTE, _HARMLESS = 1.4, 1.7, 0.04
-# Pixels of a good band that may share its largest value.
-_MOST_TIES = 0.1
+# Without signal, most of a band's variations are unexplained.
+_EMPTY = 0.8
+# Pixels of a good band that may share its largest value, and its least: dark pixels are at zero.
+_MOST_TIES, _MOST_AT_FLOOR = 0.1, 0.5
 # A pixel is alone where the sixth of those most like it, itself included, is so many times farther
 # away than for nine in ten pixels; so it is with the distance from the subspace.
 _ALONE = 2.5
@@ -127,17 +129,22 @@ def _stands_out(r, sigma):
     odds = r**2 / np.maximum(1 - r**2, 1e-12)
     worst = _WORST_NOISE**2 / (1 - _WORST_NOISE**2)
     noisy = (odds > max(worst, 4 * np.median(odds))) & (sigma > 2 * np.median(sigma))
-    return (local & (r > _HARMLESS)) | noisy
+    # A dim band with little noise is left alone, but not one that holds nothing else.
+    empty = (r > _EMPTY) & (r > _TIMES_RELATIVE * np.median(r))
+    return (local & (r > _HARMLESS)) | noisy | empty
 
 
-def clipped_bands(Y, workers):
-    """Bands in which too many pixels share the largest value, or that lack more than half.
+def clipped_bands(Y, workers, pixels=None):
+    """Bands in which too many pixels share the largest or the least value, or that lack more than
+    half of them.
 
     Parameters
     ----------
     Y : ndarray of shape (n_pixels, n_bands)
         May hold NaN.
     workers : Workers
+    pixels : ndarray of bool of shape (n_pixels,) or None, default=None
+        The pixels to count; None takes all.
 
     Returns
     -------
@@ -147,22 +154,34 @@ def clipped_bands(Y, workers):
     """
     blocks = blocks_of(len(Y), 4.0 * Y.shape[1], target=4e6)
 
-    def highest(start, stop):
-        return np.fmax.reduce(Y[start:stop], axis=0)
+    def rows(start, stop):
+        return Y[start:stop] if pixels is None else Y[start:stop][pixels[start:stop]]
 
-    largest = np.fmax.reduce(workers.map(highest, blocks), axis=0)
+    def extremes(start, stop):
+        block = rows(start, stop)
+        return np.fmax.reduce(block, axis=0, initial=-np.inf), np.fmin.reduce(
+            block, axis=0, initial=np.inf
+        )
+
+    parts = workers.map(extremes, blocks)
+    largest = np.max([high for high, _ in parts], axis=0)
+    least = np.min([low for _, low in parts], axis=0)
 
     def count(start, stop):
-        block = Y[start:stop]
-        return np.count_nonzero(block == largest, axis=0), np.count_nonzero(np.isnan(block), axis=0)
+        block = rows(start, stop)
+        return [
+            np.count_nonzero(what, axis=0)
+            for what in (block == largest, block == least, np.isnan(block))
+        ]
 
-    parts = workers.map(count, blocks)
-    ties, missing = (sum(part[i] for part in parts) for i in range(2))
-    n = len(Y)
+    counts = workers.map(count, blocks)
+    ties, at_floor, missing = (sum(part[i] for part in counts) for i in range(3))
+    n = len(Y) if pixels is None else np.count_nonzero(pixels)
     # In a handful of pixels a tie is no evidence; and where many are equal throughout, as pure ones
     # are without noise, they tie in all bands.
-    usual = 2 * np.median(ties)
+    usual, usual_floor = 2 * np.median(ties), 2 * np.median(at_floor)
     clipped = (ties > max(_MOST_TIES * n + usual, 5)) | (missing > n / 2)
+    clipped |= at_floor > max(_MOST_AT_FLOOR * n + usual_floor, 5)
     return clipped, bool(missing.any())
 
 

@@ -45,7 +45,7 @@ def estimate_abundances(X, endmembers, *, method="fcls", n_jobs=None):
     Returns
     -------
     A : ndarray of shape (n_pixels, n_endmembers) or (n_rows, n_columns, n_endmembers)
-        float32 if X is that, else float64.
+        float32 if X is that, else float64. NaN for pixels without any value.
 
     Raises
     ------

@@ -14,7 +14,7 @@ import numpy as np
 
 from ._subspace import coordinates
 
-_OFFSET = 0.5
+OFFSET = 0.5
 
 
 @dataclass
@@ -33,10 +33,10 @@ class Light:
     offset: float
 
     @classmethod
-    def of(cls, mean, power):
+    def of(cls, mean, power, offset=OFFSET):
         """From the mean of the spectra and that of their squared norms."""
         length = np.linalg.norm(mean)
-        return cls(mean / length if length > 0 else mean, _OFFSET * np.sqrt(power))
+        return cls(mean / length if length > 0 else mean, offset * np.sqrt(power))
 
     def brightness(self, Y, workers, *, pixels=None, bands=None):
         """b of each pixel, at least 0."""

@@ -182,7 +182,9 @@ def lacks_pure_pixels(X, Z, sigma, *, n_bands=None):
     if to_barycentric is None:
         return False
     B = _lifted((X - mean) @ U.T) @ to_barycentric.T
-    s = sigma * np.linalg.norm(to_barycentric[:, :-1], axis=1)
+    gradients = np.linalg.norm(to_barycentric[:, :-1], axis=1)
+    # As sharp as the fit takes them to be, at most.
+    s = max(sigma, _SHARPEST / gradients.max()) * gradients
     if any(_blur(B[:, j] / s[j]) > _WIDEST for j in range(k)):
         return False
     return bool((1 - B.max(axis=0) > _SHORT + 2 * s).any())

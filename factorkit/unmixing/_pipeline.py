@@ -12,7 +12,7 @@ from ._archetypes import archetypes
 from ._extraction import vca
 from ._flags import clipped_bands, constant_pixels, lonely_pixels, ruined_bands
 from ._holes import fill_holes
-from ._light import Light
+from ._light import OFFSET, Light
 from ._neighbours import smooth_over, window_graph
 from ._subspace import coordinates, principal_directions, scene_moments
 
@@ -21,6 +21,8 @@ _N_JUDGES = 20_000
 # Neighbours are averaged where they are nearer to each other than random pixels by this factor,
 # in squared distance.
 _COHERENT = 0.5
+# Share of the variance of a flagged band that the endmembers may leave to acquit it.
+_EXPLAINED = 0.002
 # Where shares that sum to one explain a scene as well as free ones (to this factor), and these
 # nearly sum to one, the light is even.
 _EVEN_RATIO, _EVEN_SPREAD = 1.05, 0.05
@@ -48,39 +50,20 @@ class Flags:
 
 
 @dataclass
-class Frame:
-    """The good pixels in the subspace of an extraction.
-
-    Attributes
-    ----------
-    coordinates : ndarray of shape (n_good, d)
-        As they are.
-    smooth : ndarray of shape (n_good, d) or None
-        Averaged with their neighbours, if they were.
-    gain : float
-        What the averages leave of the noise.
-    spectra : callable
-        Coordinates to spectra in the units of the scene.
-    """
-
-    coordinates: np.ndarray
-    smooth: np.ndarray | None
-    gain: float
-    spectra: object
-
-
-@dataclass
 class Extraction:
-    """Archetypes in a frame, and how they came about."""
+    """Archetypes, before and after the normalization is undone, and how they came about."""
 
-    centres: np.ndarray
-    frame: Frame
-    normalized: bool
+    normalized_spectra: np.ndarray
+    spectra: np.ndarray
+    scale: np.ndarray | None
+    smoothed: bool
     mixtures: object
     trace: object
 
 
-def flag(Y, d, order, workers, rng, *, flag_bands=True, flag_pixels=True, max_rounds=3):
+def flag(
+    Y, d, order, workers, rng, *, flag_bands=True, flag_pixels=True, offset=OFFSET, max_rounds=3
+):
     """Tell good bands and good pixels, each with the help of the other.
 
     Parameters
@@ -95,6 +78,8 @@ def flag(Y, d, order, workers, rng, *, flag_bands=True, flag_pixels=True, max_ro
     rng : numpy.random.Generator
     flag_bands, flag_pixels : bool, default=True
         Where False all are good, but for those without any signal.
+    offset : float, default=0.5
+        See `Light`.
     max_rounds : int, default=3
 
     Returns
@@ -104,7 +89,9 @@ def flag(Y, d, order, workers, rng, *, flag_bands=True, flag_pixels=True, max_ro
         The same, or a copy with its holes filled.
     """
     given = Y
-    clipped, has_holes = clipped_bands(Y, workers)
+    blank = _dead(Y, np.ones(Y.shape[1], dtype=bool), workers)
+    clipped, has_holes = clipped_bands(Y, workers, pixels=~blank)
+    has_holes = has_holes or bool(np.isnan(Y[blank]).any())
     if clipped.all() or not flag_bands:
         empty = np.isnan(Y).all(axis=0) if has_holes else np.zeros(Y.shape[1], dtype=bool)
         clipped = empty
@@ -120,7 +107,8 @@ def flag(Y, d, order, workers, rng, *, flag_bands=True, flag_pixels=True, max_ro
         bands = ~ruined if flag_bands and not ruined.all() else ~clipped
         if has_holes:
             Y = fill_holes(given, bands, order, workers)
-        light = Light.of(mean * bands, np.trace(C * np.outer(bands, bands)) + mean**2 @ bands)
+        power = np.diag(C)[bands].sum() + mean**2 @ bands
+        light = Light.of(mean * bands, power, offset)
         dead = _dead(given, bands, workers)
         pixels = pixels & ~dead if (pixels & ~dead).any() else ~dead
         if flag_pixels:
@@ -200,30 +188,27 @@ def extract(
     Returns
     -------
     extraction : Extraction
-        ``frame.spectra(centres)`` are the endmembers in the units of Y, zero in bands that are
-        left out.
+        The spectra are in the units of Y, and zero in bands that are left out.
     """
     light, bands = flags.light, flags.bands
     good = np.flatnonzero(flags.pixels)
     scale = light.scale(light.brightness(Y, workers, bands=bands)) if normalize else None
     _, mean, C = scene_moments(Y, workers, pixels=good, bands=bands, scale=scale)
     vectors, _ = principal_directions(C, min(d, int(bands.sum())))
-    smooth, gain = None, 1.0
+    smooth = None
     if graph_shape is None:
         Z = coordinates(Y, mean, vectors, workers, pixels=good, bands=bands, scale=scale)
     else:
         Z = coordinates(Y, mean, vectors, workers, bands=bands, scale=scale)
-        smooth, gain = _smooth(Z, good, graph_shape, force_smooth, rng)
+        smooth, _ = average_neighbours(Z, good, graph_shape, force_smooth, rng)
         Z = Z[good]
 
-    def spectra_of(Z):
-        spectra = Z @ vectors + mean
+    def undone(spectra):
         return light.undo(spectra) if normalize else spectra
 
     def after(objective, Z):
-        return report(objective, lambda: spectra_of(Z))
+        return report(objective, lambda: undone(Z @ vectors + mean))
 
-    frame = Frame(Z, smooth, gain, spectra_of)
     Z = Z if smooth is None else smooth
     start = best_start(Z, k, n_init, workers, rng)
 
@@ -231,10 +216,11 @@ def extract(
         Z, start, workers, tol=tol, max_iter=max_iter, report=after if report else None
     )
     mixtures.members = [good[members] for members in mixtures.members]
-    return Extraction(centres, frame, normalize, mixtures, trace)
+    spectra = centres @ vectors + mean
+    return Extraction(spectra, undone(spectra), scale, smooth is not None, mixtures, trace)
 
 
-def _smooth(Z, good, shape, force, rng):
+def average_neighbours(Z, good, shape, force, rng):
     """Coordinates of the good pixels, averaged with their neighbours where these are alike, and
     what that leaves of the noise; None and 1 where they are not."""
     W = window_graph(Z, shape)
@@ -285,7 +271,8 @@ def light_evidence(Y, E, flags, workers, rng):
     ratio : float
         Residual norm of abundances that sum to one over that of free ones.
     spread : float
-        Standard deviation of the sums of free abundances over their mean.
+        Standard deviation of the sums of free abundances over their mean, by the quantiles that
+        are one off the median, less what the noise of the bands brings.
     """
     pixels = np.flatnonzero(flags.pixels)
     if len(pixels) > _N_JUDGES:
@@ -294,15 +281,64 @@ def light_evidence(Y, E, flags, workers, rng):
     given = {"band_weights": flags.bands.astype(float), "pixels": pixels}
     free = abundances_of(Y, E, "nnls", workers, **given).astype(np.float64)
     bound = abundances_of(Y, E, "fcls", workers, **given).astype(np.float64)
-    squares = np.zeros(2)
+    squares, power = np.zeros(2), 0.0
     step = max(1, 2**17 // max(len(kept), 1))
     for i in range(0, len(pixels), step):
         y = Y[pixels[i : i + step]][:, kept]
+        power += np.square(y, dtype=np.float64).sum()
         for t, A in enumerate((bound, free)):
             squares[t] += np.square(y - A[i : i + step] @ E[:, kept]).sum()
     sums = free.sum(axis=1)
-    ratio = np.sqrt(squares[0] / squares[1]) if squares[1] > 0 else (np.inf if squares[0] else 1.0)
-    return float(ratio), float(sums.std() / sums.mean()) if sums.mean() > 0 else 0.0
+    # Residuals of a thousandth are of no account, even where the scene has no noise.
+    squares += 1e-6 * power
+    ratio = np.sqrt(squares[0] / squares[1]) if power > 0 else 1.0
+    middle = np.median(sums)
+    if not middle > 0:
+        return float(ratio), 0.0
+    spread = 0.5 * np.subtract(*np.quantile(sums, [0.84, 0.16]))
+    # The sum of least-squares abundances is a product of the pixel with one spectrum.
+    given_by = np.linalg.pinv(E[:, kept] @ E[:, kept].T).sum(axis=0) @ E[:, kept]
+    noise = given_by**2 @ np.square(flags.noise[kept])
+    return float(ratio), float(np.sqrt(max(spread**2 - noise, 0.0)) / middle)
+
+
+def explained_bands(Y, E, flags, workers):
+    """Bad bands that the endmembers explain after all, and their values.
+
+    A band of which the free abundances of the good bands explain as much as of these was no ruined
+    one; its values come from least squares.
+
+    Returns
+    -------
+    bands : ndarray of intp
+    values : ndarray of shape (k, len(bands))
+    """
+    bad, pixels = np.flatnonzero(~flags.bands), np.flatnonzero(flags.pixels)
+    k = len(E)
+    if not len(bad) or len(pixels) <= 2 * k:
+        return bad[:0], np.zeros((k, 0))
+    if len(pixels) > _N_JUDGES:
+        pixels = pixels[:: -(-len(pixels) // _N_JUDGES)]
+    good = np.flatnonzero(flags.bands)
+    A = abundances_of(
+        Y, E, "nnls", workers, band_weights=flags.bands.astype(float), pixels=pixels
+    ).astype(np.float64)
+    y = Y[np.ix_(pixels, bad)].astype(np.float64)
+    values, *_ = np.linalg.lstsq(A, y, rcond=None)
+    some = good[:: max(1, len(good) // 50)]
+    left = _left_over(Y[np.ix_(pixels, some)] - A @ E[:, some], Y[np.ix_(pixels, some)])
+    usual = max(2 * np.median(left), _EXPLAINED)
+    explained = _left_over(y - A @ values, y) <= usual
+    return bad[explained], values[:, explained]
+
+
+def _left_over(residuals, y):
+    """Share of the variance of each band that is left; infinite for bands that hardly vary."""
+    variances = y.var(axis=0, dtype=np.float64)
+    left = residuals.var(axis=0, dtype=np.float64)
+    lives = variances > 1e-20 * variances.max(initial=0.0)
+    lives &= variances > 1e-12 * np.square(y.mean(axis=0, dtype=np.float64))
+    return np.divide(left, variances, out=np.full_like(left, np.inf), where=lives)
 
 
 def light_is_even(ratio, spread):

@@ -1,46 +1,73 @@
-"""Whether, and how, the endmembers of an extraction move beyond the pixels."""
+"""Whether, and how, endmembers move beyond the pixels."""
+
+import numpy as np
 
 from ._min_volume import lacks_pure_pixels, min_volume, varies_as_a_simplex
+from ._noise import band_noise
+from ._pipeline import average_neighbours
+from ._subspace import coordinates, principal_directions, scene_moments
 
 # Pixels for each endmember without which nothing can be told of facets.
 _FEWEST = 30
 
 
-def beyond_the_pixels(frame, centres, sigma, n_bands, workers, *, force=False):
+def beyond_the_pixels(Y, E, d, flags, workers, rng, *, scale, graph_shape, force):
     """Corners of the simplex that the scene fills, where its pixels do not reach them.
+
+    Bands are divided by their noise first, so that it is the same in all directions.
 
     Parameters
     ----------
-    frame : Frame
-        Coordinates of the good pixels.
-    centres : ndarray of shape (k, d)
-        Archetypes, in the same coordinates.
-    sigma : float
-        Standard deviation of the noise of a coordinate.
-    n_bands : int
-        Bands that the coordinates were made from.
+    Y : ndarray of shape (n_pixels, n_bands)
+        Without holes in the good bands.
+    E : ndarray of shape (k, n_bands)
+        Archetypes.
+    d : int
+        Dimensions of the subspace.
+    flags : Flags
     workers : Workers
-    force : bool, default=False
+    rng : numpy.random.Generator
+    scale : ndarray of shape (n_pixels,) or None
+        What each spectrum is multiplied by first; E are archetypes of these.
+    graph_shape : tuple of int or None
+        Rows and columns, where the archetypes are of averaged neighbours.
+    force : bool
         Whether to move them in any case.
 
     Returns
     -------
-    corners : ndarray of shape (k, d), or None
+    corners : ndarray of shape (k, n_bands), or None
         None where pixels are pure, or where nothing can be told.
     """
-    k = len(centres)
-    Z = frame.coordinates
-    if len(Z) < _FEWEST * k and not force:
+    k = len(E)
+    good, bands = np.flatnonzero(flags.pixels), flags.bands
+    if len(good) < _FEWEST * k and not force:
         return None
-    if not force and not varies_as_a_simplex(Z, k, sigma, n_bands=n_bands):
+    n, mean, C = scene_moments(Y, workers, pixels=good, bands=bands, scale=scale)
+    kept = np.ix_(bands, bands)
+    sigma = np.ones(len(mean))
+    sigma[bands] = band_noise(C[kept], n)
+    # Where there is no noise, what rounding leaves is none of it.
+    floor = 1e-6 * np.sqrt(np.diag(C).max())
+    sigma = np.maximum(sigma, floor if floor > 0 else 1.0)
+    vectors, _ = principal_directions(C / np.outer(sigma, sigma), min(d, int(bands.sum())))
+    to_scores = vectors / sigma
+    Z = coordinates(Y, mean, to_scores, workers, bands=bands, scale=scale)
+    start = (E - mean) @ to_scores.T
+    smooth = None
+    if graph_shape is not None:
+        smooth, gain = average_neighbours(Z, good, graph_shape, True, rng)
+    Z = Z[good]
+    n_bands = int(bands.sum())
+    if not force and not varies_as_a_simplex(Z, k, 1.0, n_bands=n_bands):
         return None
     # On the pixels as they are: averaging takes the noise away that the test needs to know.
-    corners, trace = min_volume(Z, centres, workers, sigma=sigma)
+    corners, trace = min_volume(Z, start, workers, sigma=1.0)
     if trace.stop == "stalled":
         return None
-    if not force and not lacks_pure_pixels(Z, corners, sigma, n_bands=n_bands):
+    if not force and not lacks_pure_pixels(Z, corners, 1.0, n_bands=n_bands):
         return None
-    if frame.smooth is None:
-        return corners
-    finer, trace = min_volume(frame.smooth, corners, workers, sigma=sigma * frame.gain)
-    return corners if trace.stop == "stalled" else finer
+    if smooth is not None:
+        finer, trace = min_volume(smooth, corners, workers, sigma=gain)
+        corners = corners if trace.stop == "stalled" else finer
+    return mean + (corners @ vectors) * sigma * bands

@@ -47,8 +47,21 @@ def validate_scene(estimator, X, *, reset, allow_nan=False):
     """
     X, image_shape = pixels_of(X)
     X = validate_matrix(
-        estimator, X, reset=reset, allow_nan=allow_nan, nonnegative=False, accept_sparse=False
+        estimator, X, reset=reset, allow_nan=True, nonnegative=False, accept_sparse=False
     )
+    # Infinite values are refused already, so only NaN makes the sum one.
+    if not allow_nan and np.isnan(X.sum(dtype=np.float64)):
+        raise ValueError(
+            f"Input X contains NaN, which {type(estimator).__name__} does not take. Leave out the "
+            "bands or pixels that lack values (of a library too); Unmixer, CorrentropyUnmixing and "
+            "estimate_abundances take missing entries."
+        )
+    if image_shape is not None and reset and estimator.image_shape is not None:
+        wanted = check_image_shape(estimator.image_shape, len(X))
+        if wanted != image_shape:
+            raise ValueError(
+                f"image_shape={estimator.image_shape!r} and X is an image of {image_shape}."
+            )
     # The parameter is about the scene of fit; another one may have another shape.
     if image_shape is None and reset and estimator.image_shape is not None:
         image_shape = check_image_shape(estimator.image_shape, len(X))

@@ -11,8 +11,8 @@ from ..utils._threads import Workers
 from ._base import SpectralUnmixing
 from ._counting import n_dimensions
 from ._holes import interpolate_bands
-from ._noise import band_noise
-from ._pipeline import extract, flag, light_evidence, light_is_even
+from ._light import OFFSET
+from ._pipeline import explained_bands, extract, flag, light_evidence, light_is_even
 from ._refine import beyond_the_pixels
 from ._scales import SCALES, choose_scale, scaled_abundances
 from ._scene import check_n_endmembers
@@ -55,11 +55,17 @@ class Unmixer(SpectralUnmixing):
         Whether to look for ruined bands. Those without any value are left out in any case.
 
     flag_pixels : bool, default=True
-        Whether to look for outlying pixels. Those without a spectrum are left out in any case.
+        Whether to look for outlying pixels, of which there should be less than a tenth. Those
+        without a spectrum are left out in any case.
 
     normalize : bool or "auto", default="auto"
         Whether to divide pixels by their brightness plus a constant before the extraction. "auto"
         tries without, and does where the endmembers so found fit worse for having to sum to one.
+
+    offset : float, default=0.5
+        The constant, relative to the root mean square norm of the pixels. It keeps the noise of
+        dark pixels small. Where the light varies widely and the noise is little, .1 takes more of
+        the shading away.
 
     smooth : bool or "auto", default="auto"
         Whether to average each pixel with its eight neighbours, by how alike they are, before the
@@ -90,7 +96,7 @@ class Unmixer(SpectralUnmixing):
         The archetypes are done when an iteration lowers the root of their objective by less than
         this part.
 
-    max_iter : int, default=100
+    max_iter : int, default=300
         Most iterations.
 
     image_shape : tuple of int or None, default=None
@@ -114,7 +120,7 @@ class Unmixer(SpectralUnmixing):
         Number of endmembers.
 
     abundances_ : ndarray of shape (n_pixels, n_components_)
-        Abundances in the scene of `fit`, flagged pixels included.
+        Abundances in the scene of `fit`, flagged pixels included; NaN for pixels without any value.
 
     band_weights_ : ndarray of shape (n_bands,)
         0 for flagged bands, 1 for the others.
@@ -139,7 +145,7 @@ class Unmixer(SpectralUnmixing):
         Residual of abundances that sum to one over that of free ones: 1 under even light.
 
     light_spread_ : float
-        Standard deviation of the sums of free abundances over their mean.
+        Spread of the sums of free abundances over their median, without that of the noise.
 
     objective_ : ndarray of shape (n_iter_,)
         Objective of the archetypes after each iteration; it never rises.
@@ -202,6 +208,7 @@ class Unmixer(SpectralUnmixing):
         "flag_bands": ["boolean"],
         "flag_pixels": ["boolean"],
         "normalize": ["boolean", StrOptions({"auto"})],
+        "offset": [Interval(Real, 0, None, closed="neither")],
         "smooth": ["boolean", StrOptions({"auto"})],
         "min_volume": ["boolean", StrOptions({"auto"})],
         "abundance_scale": [StrOptions({"auto", *SCALES})],
@@ -221,13 +228,14 @@ class Unmixer(SpectralUnmixing):
         flag_bands=True,
         flag_pixels=True,
         normalize="auto",
+        offset=OFFSET,
         smooth="auto",
         min_volume="auto",
         abundance_scale="auto",
         n_dimensions=20,
         n_init=4,
         tol=1e-5,
-        max_iter=100,
+        max_iter=300,
         image_shape=None,
         wavelengths=None,
         random_state=None,
@@ -237,6 +245,7 @@ class Unmixer(SpectralUnmixing):
         self.flag_bands = flag_bands
         self.flag_pixels = flag_pixels
         self.normalize = normalize
+        self.offset = offset
         self.smooth = smooth
         self.min_volume = min_volume
         self.abundance_scale = abundance_scale
@@ -272,12 +281,18 @@ class Unmixer(SpectralUnmixing):
                 rng,
                 flag_bands=self.flag_bands,
                 flag_pixels=self.flag_pixels,
+                offset=self.offset,
             )
             k = self._resolve_components(filled, flags, workers)
             self._set_flags(flags, k)
             E, found, evidence = self._extract(
                 filled, k, max(self.n_dimensions, k + 1), flags, workers, rng, report
             )
+            acquitted, values = explained_bands(filled, E, flags, workers)
+            E[:, acquitted] = values
+            if self.flag_bands and len(acquitted):
+                flags.bands[acquitted] = True
+                self._set_flags(flags, k)
             del filled
             E = interpolate_bands(E, flags.bands, positions)
             self._set_endmembers(E.astype(pixels.dtype), found, evidence)
@@ -322,9 +337,9 @@ class Unmixer(SpectralUnmixing):
                 max_iter=self.max_iter,
                 report=self._reporter(report, flags) if report.active else None,
             )
-            centres = self._refine(Y, found, flags, workers)
-            self.refined_ = centres is not None
-            E = found.frame.spectra(found.centres if centres is None else centres)
+            E = self._refine(Y, found, d, flags, workers, rng)
+            self.refined_ = E is not None
+            E = found.spectra if E is None else E
             return E, found, light_evidence(Y, E, flags, workers, rng)
 
         if self.normalize == "auto":
@@ -333,21 +348,25 @@ class Unmixer(SpectralUnmixing):
                 return E, found, evidence
         return attempt(self.normalize is not False)
 
-    def _refine(self, Y, found, flags, workers):
-        """Corners beyond the pixels, or None."""
+    def _refine(self, Y, found, d, flags, workers, rng):
+        """Endmembers beyond the pixels, or None."""
         force = self.min_volume is True
+        normalized = found.scale is not None
         # Brightness scales the noise of each pixel, which the test would have to know.
-        if not force and (self.min_volume is False or found.normalized):
+        if not force and (self.min_volume is False or normalized):
             return None
-        n, _, C = scene_moments(Y, workers, pixels=flags.pixels, bands=flags.bands)
-        kept = np.ix_(flags.bands, flags.bands)
-        sigma = np.sqrt(np.mean(np.square(band_noise(C[kept], n))))
-        if found.normalized:
-            b = flags.light.brightness(Y, workers, bands=flags.bands)[flags.pixels]
-            sigma *= np.median(flags.light.scale(b))
-        return beyond_the_pixels(
-            found.frame, found.centres, sigma, int(flags.bands.sum()), workers, force=force
+        E = beyond_the_pixels(
+            Y,
+            found.normalized_spectra,
+            d,
+            flags,
+            workers,
+            rng,
+            scale=found.scale,
+            graph_shape=self.image_shape_ if found.smoothed else None,
+            force=force,
         )
+        return flags.light.undo(E) if E is not None and normalized else E
 
     def _reporter(self, report, flags):
         """What the extraction calls after an iteration."""
@@ -378,7 +397,7 @@ class Unmixer(SpectralUnmixing):
     def _set_endmembers(self, E, found, evidence):
         self.components_ = E
         self.mixtures_ = list(zip(found.mixtures.members, found.mixtures.weights, strict=True))
-        self.normalized_, self.smoothed_ = found.normalized, found.frame.smooth is not None
+        self.normalized_, self.smoothed_ = found.scale is not None, found.smoothed
         self.light_ratio_, self.light_spread_ = evidence
         self.abundance_scale_ = self.abundance_scale
         if self.abundance_scale == "auto":

@@ -335,7 +335,8 @@ def test_pixels_of_zeros_of_a_constant_or_without_anything_are_no_trouble(seed, 
     Y[3], Y[4], Y[5] = 0, 0.4, np.nan
     fitted = CorrentropyUnmixing(3, model=model, robust=robust, random_state=0).fit(Y)
     assert np.isfinite(fitted.components_).all()
-    assert_allclose(fitted.abundances_.sum(axis=1), 1)
+    # Of the sixth nothing is known.
+    assert_allclose(np.delete(fitted.abundances_.sum(axis=1), 5), 1)
     assert np.isfinite(fitted.objective_).all()
 
 
