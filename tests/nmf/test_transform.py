@@ -82,7 +82,8 @@ def test_kullback_leibler_rows_satisfy_the_optimality_conditions(X, rng, penalty
 
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
 def test_kullback_leibler_keeps_row_and_column_sums(X, container):
-    nmf = NMF(4, beta_loss="kullback-leibler", tol=1e-9, max_iter=20_000)
+    # Below 1e-8 rounding decides, differently on different processors.
+    nmf = NMF(4, beta_loss="kullback-leibler", tol=1e-7, max_iter=20_000)
     fit = nmf.fit_transform(container(X)) @ nmf.components_
     assert_allclose(fit.sum(axis=1), X.sum(axis=1), rtol=1e-9)
     assert_allclose(fit.sum(axis=0), X.sum(axis=0), rtol=1e-5)
