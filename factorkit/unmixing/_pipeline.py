@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._abundances import abundances_of
 from ._archetypes import archetypes
 from ._extraction import vca
 from ._flags import clipped_bands, constant_pixels, lonely_pixels, ruined_bands
@@ -17,15 +16,10 @@ from ._neighbours import smooth_over, window_graph
 from ._subspace import coordinates, principal_directions, scene_moments
 
 # Pixels that starts and conventions are judged by, where there are more.
-_N_JUDGES = 20_000
+N_JUDGES = 20_000
 # Neighbours are averaged where they are nearer to each other than random pixels by this factor,
 # in squared distance.
 _COHERENT = 0.5
-# Share of the variance of a flagged band that the endmembers may leave to acquit it.
-_EXPLAINED = 0.002
-# Where shares that sum to one explain a scene as well as free ones (to this factor), and these
-# nearly sum to one, the light is even.
-_EVEN_RATIO, _EVEN_SPREAD = 1.05, 0.05
 
 
 @dataclass
@@ -93,8 +87,7 @@ def flag(
     clipped, has_holes = clipped_bands(Y, workers, pixels=~blank)
     has_holes = has_holes or bool(np.isnan(Y[blank]).any())
     if clipped.all() or not flag_bands:
-        empty = np.isnan(Y).all(axis=0) if has_holes else np.zeros(Y.shape[1], dtype=bool)
-        clipped = empty
+        clipped = np.isnan(Y).all(axis=0) if has_holes else np.zeros(Y.shape[1], dtype=bool)
     bands = ~clipped
     if has_holes:
         Y = fill_holes(given, bands, order, workers)
@@ -105,7 +98,8 @@ def flag(
         _, mean, C = scene_moments(Y, workers, pixels=pixels, bands=~clipped)
         ruined, noise = ruined_bands(C, clipped=clipped, order=order)
         bands = ~ruined if flag_bands and not ruined.all() else ~clipped
-        if has_holes:
+        if has_holes and (bands != before[0]).any():
+            Y = given  # the old copy goes before the new one comes
             Y = fill_holes(given, bands, order, workers)
         power = np.diag(C)[bands].sum() + mean**2 @ bands
         light = Light.of(mean * bands, power, offset)
@@ -228,10 +222,10 @@ def average_neighbours(Z, good, shape, force, rng):
     left_out[good] = False
     rows = np.repeat(np.arange(len(Z)), np.diff(W.indptr))
     W.data[left_out[rows] | left_out[W.indices]] = 0
-    some = rng.permutation(len(W.indices))[:_N_JUDGES]
+    some = rng.permutation(len(W.indices))[:N_JUDGES]
     some = some[W.data[some] > 0]
     near = np.square(Z[rows[some]] - Z[W.indices[some]]).sum(axis=1)
-    pairs = rng.choice(good, (2, _N_JUDGES))
+    pairs = rng.choice(good, (2, N_JUDGES))
     apart = np.square(Z[pairs[0]] - Z[pairs[1]]).sum(axis=1)
     alike = len(near) > 0 and np.median(near) < _COHERENT * np.median(apart)
     if not (alike or force):
@@ -252,8 +246,8 @@ def best_start(Z, k, n_init, workers, rng):
     if len(starts) == 1:
         return starts[0]
     sample = np.arange(len(Z))
-    if len(Z) > _N_JUDGES:
-        sample = np.union1d(rng.choice(len(Z), _N_JUDGES, replace=False), starts)
+    if len(Z) > N_JUDGES:
+        sample = np.union1d(rng.choice(len(Z), N_JUDGES, replace=False), starts)
     residuals = []
     for start in starts:
         trace = archetypes(
@@ -261,86 +255,3 @@ def best_start(Z, k, n_init, workers, rng):
         )[3]
         residuals.append(trace.objective[-1])
     return starts[int(np.argmin(residuals))]
-
-
-def light_evidence(Y, E, flags, workers, rng):
-    """How uneven the light is: what sum-to-one costs, and how free sums spread.
-
-    Returns
-    -------
-    ratio : float
-        Residual norm of abundances that sum to one over that of free ones.
-    spread : float
-        Standard deviation of the sums of free abundances over their mean, by the quantiles that
-        are one off the median, less what the noise of the bands brings.
-    """
-    pixels = np.flatnonzero(flags.pixels)
-    if len(pixels) > _N_JUDGES:
-        pixels = np.sort(rng.choice(pixels, _N_JUDGES, replace=False))
-    kept = np.flatnonzero(flags.bands)
-    given = {"band_weights": flags.bands.astype(float), "pixels": pixels}
-    free = abundances_of(Y, E, "nnls", workers, **given).astype(np.float64)
-    bound = abundances_of(Y, E, "fcls", workers, **given).astype(np.float64)
-    squares, power = np.zeros(2), 0.0
-    step = max(1, 2**17 // max(len(kept), 1))
-    for i in range(0, len(pixels), step):
-        y = Y[pixels[i : i + step]][:, kept]
-        power += np.square(y, dtype=np.float64).sum()
-        for t, A in enumerate((bound, free)):
-            squares[t] += np.square(y - A[i : i + step] @ E[:, kept]).sum()
-    sums = free.sum(axis=1)
-    # Residuals of a thousandth are of no account, even where the scene has no noise.
-    squares += 1e-6 * power
-    ratio = np.sqrt(squares[0] / squares[1]) if power > 0 else 1.0
-    middle = np.median(sums)
-    if not middle > 0:
-        return float(ratio), 0.0
-    spread = 0.5 * np.subtract(*np.quantile(sums, [0.84, 0.16]))
-    # The sum of least-squares abundances is a product of the pixel with one spectrum.
-    given_by = np.linalg.pinv(E[:, kept] @ E[:, kept].T).sum(axis=0) @ E[:, kept]
-    noise = given_by**2 @ np.square(flags.noise[kept])
-    return float(ratio), float(np.sqrt(max(spread**2 - noise, 0.0)) / middle)
-
-
-def explained_bands(Y, E, flags, workers):
-    """Bad bands that the endmembers explain after all, and their values.
-
-    A band of which the free abundances of the good bands explain as much as of these was no ruined
-    one; its values come from least squares.
-
-    Returns
-    -------
-    bands : ndarray of intp
-    values : ndarray of shape (k, len(bands))
-    """
-    bad, pixels = np.flatnonzero(~flags.bands), np.flatnonzero(flags.pixels)
-    k = len(E)
-    if not len(bad) or len(pixels) <= 2 * k:
-        return bad[:0], np.zeros((k, 0))
-    if len(pixels) > _N_JUDGES:
-        pixels = pixels[:: -(-len(pixels) // _N_JUDGES)]
-    good = np.flatnonzero(flags.bands)
-    A = abundances_of(
-        Y, E, "nnls", workers, band_weights=flags.bands.astype(float), pixels=pixels
-    ).astype(np.float64)
-    y = Y[np.ix_(pixels, bad)].astype(np.float64)
-    values, *_ = np.linalg.lstsq(A, y, rcond=None)
-    some = good[:: max(1, len(good) // 50)]
-    left = _left_over(Y[np.ix_(pixels, some)] - A @ E[:, some], Y[np.ix_(pixels, some)])
-    usual = max(2 * np.median(left), _EXPLAINED)
-    explained = _left_over(y - A @ values, y) <= usual
-    return bad[explained], values[:, explained]
-
-
-def _left_over(residuals, y):
-    """Share of the variance of each band that is left; infinite for bands that hardly vary."""
-    variances = y.var(axis=0, dtype=np.float64)
-    left = residuals.var(axis=0, dtype=np.float64)
-    lives = variances > 1e-20 * variances.max(initial=0.0)
-    lives &= variances > 1e-12 * np.square(y.mean(axis=0, dtype=np.float64))
-    return np.divide(left, variances, out=np.full_like(left, np.inf), where=lives)
-
-
-def light_is_even(ratio, spread):
-    """Whether areas can be read off without allowing for the light."""
-    return ratio < _EVEN_RATIO and spread < _EVEN_SPREAD

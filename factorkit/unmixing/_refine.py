@@ -52,12 +52,9 @@ def beyond_the_pixels(Y, E, d, flags, workers, rng, *, scale, graph_shape, force
     sigma = np.maximum(sigma, floor if floor > 0 else 1.0)
     vectors, _ = principal_directions(C / np.outer(sigma, sigma), min(d, int(bands.sum())))
     to_scores = vectors / sigma
-    Z = coordinates(Y, mean, to_scores, workers, bands=bands, scale=scale)
+    every = coordinates(Y, mean, to_scores, workers, bands=bands, scale=scale)
     start = (E - mean) @ to_scores.T
-    smooth = None
-    if graph_shape is not None:
-        smooth, gain = average_neighbours(Z, good, graph_shape, True, rng)
-    Z = Z[good]
+    Z = every[good]
     n_bands = int(bands.sum())
     if not force and not varies_as_a_simplex(Z, k, 1.0, n_bands=n_bands):
         return None
@@ -67,7 +64,8 @@ def beyond_the_pixels(Y, E, d, flags, workers, rng, *, scale, graph_shape, force
         return None
     if not force and not lacks_pure_pixels(Z, corners, 1.0, n_bands=n_bands):
         return None
-    if smooth is not None:
+    if graph_shape is not None:
+        smooth, gain = average_neighbours(every, good, graph_shape, True, rng)
         finer, trace = min_volume(smooth, corners, workers, sigma=gain)
         corners = corners if trace.stop == "stalled" else finer
     return mean + (corners @ vectors) * sigma * bands

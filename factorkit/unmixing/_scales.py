@@ -10,7 +10,7 @@ divided by their sum.
 import numpy as np
 
 from ._abundances import abundances_of
-from ._pipeline import light_is_even
+from ._evidence import light_is_even
 
 SCALES = ("area", "lit_area", "soft", "share")
 # Sums of free abundances that spread less than this tell of light on areas, unless sum-to-one

@@ -10,9 +10,10 @@ from ..utils._sklearn import Interval, StrOptions, iterate_with_callbacks
 from ..utils._threads import Workers
 from ._base import SpectralUnmixing
 from ._counting import n_dimensions
+from ._evidence import explained_bands, light_evidence, light_is_even
 from ._holes import interpolate_bands
 from ._light import OFFSET
-from ._pipeline import explained_bands, extract, flag, light_evidence, light_is_even
+from ._pipeline import extract, flag
 from ._refine import beyond_the_pixels
 from ._scales import SCALES, choose_scale, scaled_abundances
 from ._scene import check_n_endmembers
