@@ -33,6 +33,41 @@ class Mixtures:
     weights: list
 
 
+class Mixing:
+    """B while it is sought, and for the next run to start from.
+
+    Parameters
+    ----------
+    hull : ndarray of intp
+        The pixels that may be mixed.
+    start : ndarray of intp of shape (k,)
+        The pixels of the hull at which the archetypes start.
+    n_features : int
+        Dimensions; a mixture has at most one pixel more.
+    """
+
+    def __init__(self, hull, start, n_features):
+        k, most = len(start), min(n_features + 1, len(hull)) + 1
+        self.hull = hull
+        self.members = np.zeros((k, most), dtype=np.intp)
+        self.members[:, 0] = _positions(hull, start)
+        self.weights = np.zeros((k, most))
+        self.weights[:, 0] = 1.0
+        self.counts = np.ones(k, dtype=np.intp)
+
+    def places(self, pool):
+        """The archetypes, where the pixels of the hull are at the rows of pool."""
+        mixed = zip(self.members, self.weights, self.counts, strict=True)
+        return np.array([w[:n] @ pool[members[:n]] for members, w, n in mixed])
+
+    def mixtures(self):
+        """What is not zero, by the numbers of the pixels."""
+        return Mixtures(
+            [self.hull[row[:n]] for row, n in zip(self.members, self.counts, strict=True)],
+            [row[:n] for row, n in zip(self.weights, self.counts, strict=True)],
+        )
+
+
 def archetypes(X, start, workers, *, hull=None, weights=None, tol=1e-5, max_iter=60, report=None):
     """Archetypal analysis from a start.
 
@@ -69,18 +104,53 @@ def archetypes(X, start, workers, *, hull=None, weights=None, tol=1e-5, max_iter
     enter a mixture.
     """
     centre = X.mean(axis=0)
-    Xt = np.ascontiguousarray((X - centre).T)
-    pool = Xt if hull is None else np.ascontiguousarray(Xt[:, hull])
-    k, d = len(start), len(Xt)
-    position = np.asarray(start) if hull is None else _positions(hull, start)
-    most = min(d + 1, pool.shape[1]) + 1
-    members = np.zeros((k, most), dtype=np.intp)
-    B = np.zeros((k, most))
-    members[:, 0], B[:, 0] = position, 1.0
-    counts = np.ones(k, dtype=np.intp)
-    Z = np.ascontiguousarray(pool[:, position].T)
-    K = np.zeros((k, most, most))
-    K[:, 0, 0] = np.einsum("jc,jc->j", Z, Z)
+    centred = X - centre
+    hull = np.arange(len(X)) if hull is None else np.asarray(hull)
+    pool = centred if len(hull) == len(X) else centred[hull]
+    mixing = Mixing(hull, np.asarray(start), X.shape[1])
+
+    def after(objective, Z):
+        return report(objective, Z + centre)
+
+    Z, A, trace = descend(
+        centred,
+        pool,
+        mixing,
+        weights,
+        workers,
+        tol=tol,
+        max_iter=max_iter,
+        report=after if report is not None else None,
+    )
+    return Z + centre, A, mixing.mixtures(), trace
+
+
+def descend(X, pool, mixing, weights, workers, *, tol, max_iter, report=None):
+    """Passes over the archetypes and the abundances, from the mixtures there are.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_pixels, n_features), float64
+    pool : ndarray of shape (n_hull, n_features)
+        The pixels of the hull.
+    mixing : Mixing
+        Overwritten by the result.
+    weights, workers, tol, max_iter, report
+        See :func:`archetypes`.
+
+    Returns
+    -------
+    Z : ndarray of shape (k, n_features)
+    A : ndarray of shape (n_pixels, k)
+    trace : Trace
+    """
+    Xt = np.ascontiguousarray(X.T)
+    pool_t = Xt if pool is X else np.ascontiguousarray(pool.T)
+    Z = mixing.places(pool)
+    K = np.zeros((*mixing.members.shape, mixing.members.shape[1]))
+    for j, n in enumerate(mixing.counts):
+        P = pool[mixing.members[j, :n]]
+        K[j, :n, :n] = P @ P.T
     squares = np.einsum("ci,ci->i", Xt, Xt)
     power = squares.sum() if weights is None else float(weights @ squares)
     # The gap of a projection, relative to the scene's size.
@@ -89,23 +159,21 @@ def archetypes(X, start, workers, *, hull=None, weights=None, tol=1e-5, max_iter
     A, C, P = _half_step(Xt, Z, weights, workers)
     before = _objective(C, P, Z, power)
     for _ in range(max_iter):
-        update_archetypes(pool, Z, C, P, members, B, K, counts, gap, 20)
+        update_archetypes(
+            pool_t, Z, C, P, mixing.members, mixing.weights, K, mixing.counts, gap, 20
+        )
         A, C, P = _half_step(Xt, Z, weights, workers)
         value = _objective(C, P, Z, power)
         change = 1.0 - np.sqrt(value / before) if before > 0 else 0.0
         trace.add(value, change)
-        if report is not None and report(value, Z + centre):
+        if report is not None and report(value, Z):
             trace.stop = "callback"
             break
         if change < tol:
             trace.stop = "converged"
             break
         before = value
-    index = np.arange(X.shape[0]) if hull is None else np.asarray(hull)
-    mixtures = Mixtures(
-        [index[members[j, : counts[j]]] for j in range(k)], [B[j, : counts[j]] for j in range(k)]
-    )
-    return Z + centre, A, mixtures, trace
+    return Z, A, trace
 
 
 def _half_step(Xt, Z, weights, workers):

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..utils._convergence import Trace
-from ._archetype_kernels import update_archetypes
-from ._archetypes import _half_step, _objective
+from ._archetypes import Mixing, descend
 from ._extraction import log_volumes, nearest_to, vca
 from ._light import Light
 from ._subspace import coordinates, principal_directions, scene_moments
@@ -77,47 +76,6 @@ class Subspace:
         projection = (vectors / np.sqrt(values)).T @ weighted
         data = coordinates(scene, self.mean, projection, scene.workers)
         return data, self.scores[self.hull] @ root
-
-
-class Mixing:
-    """B: each archetype as a mixture of a few pixels of the hull."""
-
-    def __init__(self, hull, start, most):
-        k = len(start)
-        self.hull = hull
-        self.members = np.zeros((k, most), dtype=np.intp)
-        self.members[:, 0] = np.searchsorted(hull, start)
-        self.weights = np.zeros((k, most))
-        self.weights[:, 0] = 1.0
-        self.counts = np.ones(k, dtype=np.intp)
-
-    def descend(self, data, pool, pixel_weights, workers, *, tol, max_iter):
-        """Passes over the archetypes; returns A."""
-        Xt, pool_t = np.ascontiguousarray(data.T), np.ascontiguousarray(pool.T)
-        k, most = self.members.shape
-        Z, K = np.empty((k, len(Xt))), np.zeros((k, most, most))
-        for j, n in enumerate(self.counts):
-            P = pool[self.members[j, :n]]
-            Z[j], K[j, :n, :n] = self.weights[j, :n] @ P, P @ P.T
-        squares = np.einsum("ci,ci->i", Xt, Xt)
-        power = squares.sum() if pixel_weights is None else float(pixel_weights @ squares)
-        gap = 1e-7 * squares.mean()
-        A, C, P = _half_step(Xt, Z, pixel_weights, workers)
-        before = _objective(C, P, Z, power)
-        for _ in range(max_iter):
-            update_archetypes(pool_t, Z, C, P, self.members, self.weights, K, self.counts, gap, 20)
-            A, C, P = _half_step(Xt, Z, pixel_weights, workers)
-            value = _objective(C, P, Z, power)
-            if not before > 0 or 1.0 - np.sqrt(value / before) < tol:
-                break
-            before = value
-        return A
-
-    def places(self, pool):
-        """The archetypes, where the pixels of the hull are at the rows of pool."""
-        return np.array(
-            [self.weights[j, :n] @ pool[self.members[j, :n]] for j, n in enumerate(self.counts)]
-        )
 
 
 def robust_archetypes(
@@ -213,7 +171,7 @@ class _Search:
         self.subspace = Subspace.of(scene, d, bands, hull)
         if fresh or not np.array_equal(hull, self.mixing.hull):
             start = self._start(hull)
-            self.mixing = Mixing(hull, start, min(d + 1, len(hull)) + 1)
+            self.mixing = Mixing(hull, start, d)
 
     def _set_light(self, good, hull):
         scene = self.scene
@@ -245,7 +203,9 @@ class _Search:
             bands, pixels = (bands > 0).astype(np.float64), np.ones(len(scene))
         data, pool = subspace.seen_with(scene, bands)
         omega = None if self.loss.by != "pixel" else pixels
-        self.A = self.mixing.descend(data, pool, omega, scene.workers, tol=tol, max_iter=max_iter)
+        _, self.A, _ = descend(
+            data, pool, self.mixing, omega, scene.workers, tol=tol, max_iter=max_iter
+        )
         Z = self.mixing.places(subspace.scores[subspace.hull])
         self.E = subspace.spectra(Z)
         if scene.has_holes or self.loss.by == "entry":
