@@ -14,6 +14,7 @@ from ..utils._convergence import Trace
 from ._archetypes import Mixing, descend
 from ._extraction import log_volumes, nearest_to, vca
 from ._light import Light
+from ._simplex_points import lifted
 from ._subspace import coordinates, principal_directions, scene_moments
 
 # Below this weight a band or pixel is ruined.
@@ -189,10 +190,7 @@ class _Search:
         scores = self.subspace.scores[hull]
         if self.k == 1:
             return hull[nearest_to(scores, scores.mean(axis=0), self.scene.workers)]
-        points = np.zeros((len(scores), self.k))
-        d = min(scores.shape[1], self.k - 1)
-        points[:, :d] = scores[:, :d]
-        points[:, -1] = np.sqrt(np.square(points).sum(axis=1).max()) or 1.0
+        points = lifted(scores, self.k)
         starts = vca(points, self.n_init, np.random.default_rng(self.seed), self.scene.workers)
         return hull[starts[log_volumes(points, starts).argmax()]]
 

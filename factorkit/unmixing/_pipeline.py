@@ -13,6 +13,7 @@ from ._flags import clipped_bands, constant_pixels, lonely_pixels, ruined_bands
 from ._holes import fill_holes
 from ._light import OFFSET, Light
 from ._neighbours import smooth_over, window_graph
+from ._simplex_points import lifted
 from ._subspace import coordinates, principal_directions, scene_moments
 
 # Pixels that starts and conventions are judged by, where there are more.
@@ -239,10 +240,7 @@ def average_neighbours(Z, good, shape, force, rng):
 
 def best_start(Z, k, n_init, workers, rng):
     """Pixels of the VCA start from which archetypes explain (a sample of) the scene best."""
-    points = np.ones((len(Z), k))
-    points[:, : k - 1] = Z[:, : k - 1]
-    points[:, k - 1] = np.sqrt(np.square(points[:, : k - 1]).sum(axis=1).max(initial=0.0)) or 1.0
-    starts = np.unique(np.sort(vca(points, n_init, rng, workers), axis=1), axis=0)
+    starts = np.unique(np.sort(vca(lifted(Z, k), n_init, rng, workers), axis=1), axis=0)
     if len(starts) == 1:
         return starts[0]
     sample = np.arange(len(Z))

@@ -18,9 +18,20 @@ def affine_points(Y, mean, C, k, workers):
     points : ndarray of shape (n_pixels, k)
     """
     vectors, _ = principal_directions(C, k - 1)
-    points = np.empty((len(Y), k))
-    points[:, :-1] = coordinates(Y, mean, vectors, workers)
-    farthest_square = np.einsum("ij,ij->i", points[:, :-1], points[:, :-1]).max(initial=0.0)
+    return lifted(coordinates(Y, mean, vectors, workers), k)
+
+
+def lifted(scores, k):
+    """The first k − 1 principal coordinates of pixels, fewer where there are fewer, and a constant.
+
+    Returns
+    -------
+    points : ndarray of shape (n_pixels, k)
+    """
+    points = np.zeros((len(scores), k))
+    d = min(scores.shape[1], k - 1)
+    points[:, :d] = scores[:, :d]
+    farthest_square = np.einsum("ij,ij->i", points, points).max(initial=0.0)
     points[:, -1] = np.sqrt(farthest_square) or 1.0
     return points
 
