@@ -1,127 +1,100 @@
-"""Compiled loops of `_abundances`: active sets, one pixel at a time.
+"""Compiled loops of `_abundances`: active sets of few endmembers, from a table of all supports.
 
-Every pixel solves min ½ aᵀGa − fᵀa over a ≥ 0, and Σ a = 1 where ``to_one``. With few endmembers
-the solution of every support comes from a table. All violators are exchanged at once, which takes
-one to four supports; where that does not end, a primal active set does, of which every step lowers
-the objective.
+Every pixel solves min ½ aᵀGa − fᵀa over a ≥ 0, and Σ a = 1 where ``to_one``. All violators are
+exchanged at once, which takes one to five supports; where that does not end, a primal active set
+does, of which every step lowers the objective.
 """
 
 import numpy as np
+from numba import types
+from numba.extending import intrinsic, overload
 
 from ..utils._jit import kernel
+from ..utils._vector_ir import Vectors, constant
 
+# Endmembers a row of the table, or twice that: the numbers of 64 bytes.
+LANES = 8
 # What a multiplier may fall below zero by, relative to the terms it is the difference of.
 _SLACK = 1e-12
 # Rounds in which all violators are exchanged at once, before a slower method that always ends.
 _ROUNDS = 8
+# Pixels whose rounds are taken together: the next pixel's loads run while one waits for its own,
+# and no processor has to guess which round is a pixel's last.
+_PIXELS = 256
 
 
-@kernel(reduces=True)
-def products(Y, E, F):
-    """F = Y Eᵀ, in float64, for tall Y: a pass over Y at the speed of memory.
+def _affine(n_lanes, start, s, x, x_at, k, rows, r, out, o, limit):
+    """``out[o:] = start[s:] + Σ_t x[x_at + t] rows[r + t n_lanes:]``, for `n_lanes` numbers.
 
-    E has a multiple of four rows; F has as many columns.
+    All arrays are flat. Returns the bits of what is less than 0, and shifted by 16 of what is
+    less than `limit`.
     """
-    n, n_bands = Y.shape
-    for i in range(n):
-        for j in range(0, E.shape[0], 4):
-            s0 = s1 = s2 = s3 = 0.0
-            for b in range(n_bands):
-                y = np.float64(Y[i, b])
-                s0 += y * E[j, b]
-                s1 += y * E[j + 1, b]
-                s2 += y * E[j + 2, b]
-                s3 += y * E[j + 3, b]
-            F[i, j] = s0
-            F[i, j + 1] = s1
-            F[i, j + 2] = s2
-            F[i, j + 3] = s3
+    M = rows[r : r + k * n_lanes].reshape(k, n_lanes)
+    values = start[s : s + n_lanes] + x[x_at : x_at + k] @ M
+    out[o : o + n_lanes] = values
+    bits = 1 << np.arange(n_lanes)
+    return int((bits * (values < 0)).sum() + ((bits * (values < limit)).sum() << 16))
+
+
+def _make_affine(n_vectors):
+    @intrinsic
+    def affine(typingctx, start, s, x, x_at, k, rows, r, out, o, limit):
+        def codegen(context, builder, signature, args):
+            start_, x_, rows_, out_ = (
+                context.make_array(signature.args[at])(context, builder, args[at])
+                for at in (0, 2, 5, 7)
+            )
+            _, s_, _, x_at_, k_, _, r_, _, o_, limit_ = args
+            v = Vectors(builder, types.float64, 8 * LANES)
+
+            def add(t, sums):
+                factor = builder.load(builder.gep(x_.data, [builder.add(x_at_, t)]))
+                factor = v.splat(factor)
+                row = builder.add(r_, builder.mul(t, constant(n_vectors * LANES)))
+                places = v.pointers(rows_.data, row, n_vectors)
+                return [
+                    v.fma(factor, v.load(p), total) for p, total in zip(places, sums, strict=True)
+                ]
+
+            first = [v.load(place) for place in v.pointers(start_.data, s_, n_vectors)]
+            sums = v.loop(constant(0), k_, first, add)
+            low = v.splat(limit_)
+            bits = constant(0)
+            places = v.pointers(out_.data, o_, n_vectors)
+            for at, (place, values) in enumerate(zip(places, sums, strict=True)):
+                v.store(values, place)
+                for shift, bound in ((0, v.zero), (16, low)):
+                    found = builder.shl(v.below(values, bound), constant(at * LANES + shift))
+                    bits = builder.or_(bits, found)
+            return bits
+
+        return types.int64(start, s, x, x_at, k, rows, r, out, o, limit), codegen
+
+    return affine
+
+
+_simd_affine, _simd_affine_2 = _make_affine(1), _make_affine(2)
+
+
+@overload(_affine, inline="always")
+def _overload_affine(n_lanes, start, s, x, x_at, k, rows, r, out, o, limit):
+    def affine(n_lanes, start, s, x, x_at, k, rows, r, out, o, limit):
+        if n_lanes == LANES:
+            return _simd_affine(start, s, x, x_at, k, rows, r, out, o, limit)
+        return _simd_affine_2(start, s, x, x_at, k, rows, r, out, o, limit)
+
+    return affine
 
 
 @kernel
-def support_table(G, to_one):
-    """Solution maps of every support of at most 12 endmembers.
-
-    Returns ``maps`` of shape (2^k, k + 1, k): with support S (bit j for endmember j) the
-    solution is ``maps[S, k] + Σ_j f_j maps[S, j]``; whether S is independent; and the smallest
-    part of a member, in squares, that the others do not span, of all independent S.
-    """
-    k = G.shape[0]
-    maps = np.zeros((1 << k, k + 1, k))
-    independent = np.zeros(1 << k, np.bool_)
-    members = np.empty(k, np.intp)
-    L = np.empty((k, k))
-    V = np.empty((k, k))
-    sums = np.empty(k)
-    smallest = 1.0
-    independent[0] = not to_one
-    for S in range(1, 1 << k):
-        n = 0
-        for j in range(k):
-            if (S >> j) & 1:
-                members[n] = j
-                n += 1
-        regular = True
-        for p in range(n):  # rounding must not let in what a smaller support ruled out
-            if n > 1 and not independent[S & ~(1 << members[p])]:
-                regular = False
-        for p in range(n if regular else 0):
-            for q in range(p + 1):
-                s = G[members[p], members[q]]
-                for u in range(q):
-                    s -= L[p, u] * L[q, u]
-                if q < p:
-                    L[p, q] = s / L[q, q]
-                elif s > 1e-13 * G[members[p], members[p]]:
-                    L[p, p] = np.sqrt(s)
-                else:
-                    regular = False
-            if not regular:
-                break
-        independent[S] = regular
-        if not regular:
-            continue
-        # V = L⁻¹, so that the inverse is VᵀV.
-        for q in range(n):
-            for p in range(q, n):
-                s = 1.0 if p == q else 0.0
-                for u in range(q, p):
-                    s -= L[p, u] * V[u, q]
-                V[p, q] = s / L[p, p]
-        total = 0.0
-        for p in range(n):
-            sums[p] = 0.0
-        for p in range(n):
-            for q in range(n):
-                s = 0.0
-                for u in range(max(p, q), n):
-                    s += V[u, p] * V[u, q]
-                if p == q:
-                    smallest = min(smallest, 1.0 / (s * G[members[p], members[p]]))
-                maps[S, members[q], members[p]] = s
-                sums[p] += s
-                total += s
-        if to_one and n == 1:
-            # Exactly: rounding errors of a bright pixel could leave no support at all.
-            maps[S, members[0], members[0]] = 0.0
-            maps[S, k, members[0]] = 1.0
-        elif to_one:
-            for p in range(n):
-                maps[S, k, members[p]] = sums[p] / total
-                for q in range(n):
-                    maps[S, members[q], members[p]] -= sums[p] * (sums[q] / total)
-    return maps, independent, smallest
-
-
-@kernel
-def _from_table(S, maps, f, x, k):
-    rows = maps[S]
+def _from_table(S, table, f, x, k):
+    """The solution with a support; zero beyond it, where the table holds multipliers."""
     for j in range(k):
-        x[j] = rows[k, j]
-    for t in range(k):
-        if (S >> t) & 1:  # the other rows are zero: the table is larger than a cache
-            for j in range(k):
-                x[j] += f[t] * rows[t, j]
+        x[j] = 0.0
+        if (S >> j) & 1:
+            x[j] = table[S, k, j]
+            for t in range(k):
+                x[j] += f[t] * table[S, t, j]
 
 
 @kernel
@@ -152,13 +125,13 @@ def _multipliers(x, f, G, S, to_one, k, g):
 
 
 @kernel
-def _primal(S, f, G, maps, independent, to_one, slack, k, x, z, g):
+def _primal(S, f, G, table, independent, to_one, slack, k, x, z, g):
     """Active set of which every step lowers the objective, from the positive part of a support;
     leaves the solution in x."""
     for _ in range(k + 2):
         if S == 0 and to_one:
             S = _best_vertex(f, G, k)
-        _from_table(S, maps, f, x, k)
+        _from_table(S, table, f, x, k)
         kept = 0
         for j in range(k):
             if x[j] > 0.0 and (S >> j) & 1:
@@ -180,7 +153,7 @@ def _primal(S, f, G, maps, independent, to_one, slack, k, x, z, g):
             barred |= 1 << entering
             continue
         while True:
-            _from_table(T, maps, f, z, k)
+            _from_table(T, table, f, z, k)
             step, blocking = 1.0, -1
             for j in range(k):
                 if (T >> j) & 1 and z[j] <= 0.0:
@@ -201,65 +174,92 @@ def _primal(S, f, G, maps, independent, to_one, slack, k, x, z, g):
             x[j] = z[j] if (S >> j) & 1 else 0.0
 
 
-@kernel(reduces=True)
-def table_rows(F, G, maps, independent, to_one, A):
+@kernel
+def _pivot(F, n, k, table, independent, slack, X, S, pending):
+    """Exchange all violators of some pixels until none is left; leaves the supports in S.
+
+    The support is empty where there is no end, or where it is not independent.
+    """
+    n_lanes = table.shape[2]
+    rows, numbers, out = table.reshape(table.size), F.reshape(F.size), X.reshape(X.size)
+    size = (k + 1) * n_lanes
+    full = (1 << k) - 1
+    for i in range(n):
+        S[i] = full
+        pending[i] = i
+    for _ in range(_ROUNDS):
+        left = 0
+        for p in range(n):
+            i = pending[p]
+            support = S[i]
+            at = support * size
+            bits = _affine(
+                n_lanes, rows, at + k * n_lanes, numbers, i * n_lanes, k, rows, at, out,
+                i * n_lanes, -slack[i],
+            )  # fmt: skip
+            wrong = (bits & support) | ((bits >> 16) & ~support & full)
+            if not independent[support]:
+                wrong = support
+            S[i] = support ^ wrong
+            pending[left] = i
+            left += wrong != 0 and independent[support]
+        n = left
+    for p in range(n):
+        S[pending[p]] = 0
+
+
+@kernel
+def table_rows(F, G, table, independent, to_one, A):
     """Abundances of pixels that share a Gram matrix, from the table of its supports.
 
-    The loop stands in one piece, without a view of an array: calls and views cost as much as the
-    arithmetic.
+    Parameters
+    ----------
+    F : array of (n_pixels, n_lanes)
+        Linear terms; zero beyond the number of endmembers.
+    G : array of (n_endmembers, n_lanes)
+    table : array of (2^n_endmembers, n_endmembers + 1, n_lanes)
+    independent : array of (2^n_endmembers,)
+    to_one : bool
+    A : array of (n_pixels, n_endmembers)
+        Gets the abundances.
     """
-    n, k = A.shape
-    x, z, g = np.zeros(k), np.zeros(k), np.zeros(k)
-    full = (1 << k) - 1
+    n_pixels, k = A.shape
+    n_lanes = F.shape[1]
+    X, slack = np.zeros((_PIXELS, n_lanes)), np.zeros(_PIXELS)
+    S, pending = np.zeros(_PIXELS, np.int64), np.zeros(_PIXELS, np.int64)
+    x, z, g = np.zeros(n_lanes), np.zeros(n_lanes), np.zeros(n_lanes)
+    flat = G.reshape(G.size)
     largest = 0.0
     if to_one:  # else G x is as large as f, however dark the pixel
         for j in range(k):
             largest = max(largest, abs(G[j, j]))
-    for i in range(n):
-        size = largest
-        for j in range(k):
-            size = max(size, abs(F[i, j]))
-        slack = _SLACK * size
-        S, optimal = full, False
-        for round_ in range(_ROUNDS):
-            if (to_one and S == 0) or not independent[S]:
-                break
-            negative = 0
+    for first in range(0, n_pixels, _PIXELS):
+        n = min(_PIXELS, n_pixels - first)
+        f = F[first : first + n]
+        for i in range(n):
+            size = largest
             for j in range(k):
-                s = maps[S, k, j]
-                for t in range(k):
-                    s += F[i, t] * maps[S, j, t]
-                x[j] = s
-                negative |= np.intp(s < 0.0) << j
-            if round_ == 0:
-                # What is positive with all endmembers is the first guess.
-                optimal = negative == 0
-                wrong = negative
-            else:
-                level = np.inf
-                for j in range(k):
-                    s = -F[i, j]
-                    for t in range(k):
-                        s += G[j, t] * x[t]
-                    g[j] = s
-                    level = min(level, s if to_one and (S >> j) & 1 else np.inf)
-                level = level if to_one else 0.0
-                useful = 0
-                for j in range(k):
-                    useful |= np.intp(g[j] - level < -slack) << j
-                wrong = (negative & S) | (useful & ~S)
-                optimal = wrong == 0
-            if optimal:
-                break
-            S ^= wrong
-        if not optimal:
-            if not independent[S]:
-                S = 0
-            _primal(S, F[i], G, maps, independent, to_one, slack, k, x, z, g)
-        total = 1.0
-        if to_one:
-            total = 0.0
+                size = max(size, abs(f[i, j]))
+            slack[i] = _SLACK * size
+        _pivot(f, n, k, table, independent, slack, X, S, pending)
+        for i in range(n):
             for j in range(k):
-                total += x[j]
-        for j in range(k):
-            A[i, j] = x[j] / total
+                x[j] = X[i, j] if (S[i] >> j) & 1 else 0.0
+                z[j] = -x[j]
+            # The table's multipliers carry its rounding errors: these are computed anew.
+            _affine(n_lanes, f[i], 0, z, 0, k, flat, 0, g, 0, 0.0)
+            level = -np.inf if to_one else 0.0
+            worst = -np.inf
+            for j in range(k):
+                inside = (S[i] >> j) & 1
+                level = max(level, g[j] if inside else -np.inf)
+                worst = max(worst, -np.inf if inside else g[j])
+            if worst - level > slack[i] or (to_one and S[i] == 0):
+                _primal(S[i], f[i], G, table, independent, to_one, slack[i], k, x, z, g)
+            total = 1.0
+            if to_one:
+                total = 0.0
+                for j in range(k):
+                    total += x[j]
+            for j in range(k):
+                A[first + i, j] = x[j] / total

@@ -15,8 +15,11 @@ Method for Material Quantification in Hyperspectral Imagery", IEEE TGRS 39, 2001
 import numpy as np
 
 from ..utils._threads import blocks_of
-from ._abundance_kernels import products, support_table, table_rows
+from ._abundance_kernels import LANES, table_rows
+from ._product_kernels import LANES as BANDS
+from ._product_kernels import products, tiles_of
 from ._support_kernels import active_set_rows
+from ._table_kernels import support_table
 
 # Endmembers up to which the supports are worth a table.
 _TABLE_LIMIT = 12
@@ -50,7 +53,7 @@ def abundances_of(Y, E, method, workers, *, band_weights=None, pixels=None, scal
     Notes
     -----
     A pixel costs the product of n_bands * n_endmembers, and a mat-vec of n_endmembers² for each
-    support that is tried, usually one to three.
+    support that is tried, usually one to five.
     """
     nonnegative, to_one = METHODS[method]
     E = np.ascontiguousarray(E, dtype=np.float64)
@@ -62,7 +65,8 @@ def abundances_of(Y, E, method, workers, *, band_weights=None, pixels=None, scal
     n = len(Y) if pixels is None else len(pixels)
     A = np.empty((n, len(E)), dtype=Y.dtype)
     rows = RowSolver(weighted @ centred.T, nonnegative, to_one)
-    offset = weighted @ shift
+    offset = np.zeros(rows.width)
+    offset[: len(E)] = weighted @ shift - rows.shift
     kept = None if band_weights is None else np.flatnonzero(band_weights)
     if kept is not None and len(kept) < len(band_weights):
         # A dead band may be NaN or infinite: it must not even be multiplied by zero.
@@ -73,13 +77,15 @@ def abundances_of(Y, E, method, workers, *, band_weights=None, pixels=None, scal
     def solve_block(start, stop):
         taken = slice(start, stop) if pixels is None else pixels[start:stop]
         y = Y[taken] if kept is None else Y[taken][:, kept]
-        F = row_products(y, weighted)
+        F = row_products(y, weighted, rows.width)
         if scale is not None:
             F *= scale[taken, None]
         F -= offset
         holes = np.flatnonzero(np.isnan(F[:, 0]))
         F[holes] = 0
-        solved = rows(F)
+        # Double precision needs no copy of what is solved.
+        solved = A[start:stop] if A.dtype == F.dtype else np.empty((len(F), len(E)))
+        rows.solve(F, solved)
         if len(holes):
             blank = np.isnan(y[holes]).all(axis=1)
             w = np.ones(E.shape[1]) if band_weights is None else band_weights
@@ -89,7 +95,8 @@ def abundances_of(Y, E, method, workers, *, band_weights=None, pixels=None, scal
                 y, centred[:, used], shift[used], w[used], nonnegative, to_one
             )
             solved[holes[blank]] = np.nan
-        A[start:stop] = solved
+        if A.dtype != F.dtype:
+            A[start:stop] = solved
 
     k = len(E)
     # Blocks whose products stay in the second-level cache.
@@ -111,34 +118,47 @@ class RowSolver:
         self.nonnegative, self.to_one = nonnegative, to_one
         self.shift = _shift(G) if to_one else 0.0
         self.G = G + self.shift
-        self.table = None
+        self.table, self.width = None, len(G)
         if nonnegative and len(G) <= _TABLE_LIMIT:
-            *table, smallest = support_table(self.G, to_one)
+            width = -(-len(G) // LANES) * LANES
+            *table, smallest = support_table(self.G, to_one, width)
             if smallest > _TABLE_ACCURACY:
-                self.table = table
+                self.table, self.width = table, width
+                self.wide_G = np.zeros((len(G), width))
+                self.wide_G[:, : len(G)] = self.G
 
     def __call__(self, F):
         """Solutions, of the shape of F; without sum-to-one F is the products with E."""
-        if not self.nonnegative:
-            return unconstrained(F + self.shift, self.G, self.to_one)
-        F = np.ascontiguousarray(F + self.shift if self.to_one else F)
-        A = np.empty_like(F)
-        if self.table is not None:
-            table_rows(F, self.G, *self.table, self.to_one, A)
-        else:
-            active_set_rows(F, self.G[None], self.to_one, A)
+        wide = np.zeros((len(F), self.width))
+        wide[:, : len(self.G)] = F + self.shift
+        A = np.empty((len(F), len(self.G)))
+        self.solve(wide, A)
         return A
 
+    def solve(self, F, A):
+        """Put the solutions into A, for an F of `width` columns, to which `shift` is added."""
+        if not self.nonnegative:
+            A[...] = unconstrained(F, self.G, self.to_one)
+        elif self.table is not None:
+            table_rows(F, self.wide_G, *self.table, self.to_one, A)
+        else:
+            active_set_rows(F, self.G[None], self.to_one, A)
 
-def row_products(Y, E):
-    """Y Eᵀ in float64, for blocks of pixels."""
-    if len(E) > 16:
-        return Y.astype(np.float64, copy=False) @ E.T
-    wide = np.zeros((-(-len(E) // 4) * 4, E.shape[1]))
-    wide[: len(E)] = E
-    F = np.empty((len(Y), len(wide)))
-    products(np.ascontiguousarray(Y), wide, F)
-    return np.ascontiguousarray(F[:, : len(E)])
+
+def row_products(Y, E, width=None):
+    """Y Eᵀ in float64, for blocks of pixels, followed by zeros up to `width` columns."""
+    n_bands = E.shape[1]
+    F = np.zeros((len(Y), width or len(E)))
+    if len(E) > 16 or n_bands < BANDS or len(Y) < 2:
+        F[:, : len(E)] = Y.astype(np.float64, copy=False) @ E.T
+        return F
+    E = np.ascontiguousarray(E, dtype=np.float64)
+    last = np.zeros((len(E), BANDS))
+    left = n_bands % BANDS
+    if left:
+        last[:, -left:] = E[:, -left:]
+    products(np.ascontiguousarray(Y), E, last, tiles_of(len(E)), F)
+    return F
 
 
 def unconstrained(F, G, to_one):

@@ -6,9 +6,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import nnls
 
 from factorkit.unmixing import _abundances
-from factorkit.unmixing._abundance_kernels import products, support_table, table_rows
+from factorkit.unmixing._abundance_kernels import LANES, table_rows
 from factorkit.unmixing._abundances import RowSolver, abundances_of
+from factorkit.unmixing._product_kernels import products, tiles_of
 from factorkit.unmixing._support_kernels import active_set_rows
+from factorkit.unmixing._table_kernels import support_table
 from factorkit.utils._threads import Workers
 
 METHODS = ["fcls", "nnls", "scls", "ucls"]
@@ -349,7 +351,8 @@ def test_the_table_holds_the_minimum_of_every_support(rng):
     E = rng.standard_normal((4, 7))
     G, f = E @ E.T, rng.standard_normal(4)
     for to_one in (False, True):
-        maps, independent, smallest = support_table(G, to_one)
+        maps, independent, smallest = support_table(G, to_one, LANES)
+        assert not maps[:, :, 4:].any()
         assert_array_equal(independent, [not to_one] + [True] * 15)
         for S in range(1, 16):
             on = [j for j in range(4) if S >> j & 1]
@@ -360,9 +363,12 @@ def test_the_table_holds_the_minimum_of_every_support(rng):
                 x = np.linalg.solve(system, np.append(f[on], 1))[:-1]
             else:
                 x = np.linalg.solve(system, f[on])
-            found = maps[S, 4] + f @ maps[S, :4]
+            found = (maps[S, 4] + f @ maps[S, :4])[:4]
             assert_allclose(found[on], x, atol=1e-10)
-            assert not np.delete(found, on).any()
+            # For the others it is the multiplier: the gradient, less that of the members.
+            gradient = G[:, on] @ x - f
+            multipliers = gradient - gradient[on[0]] if to_one else gradient
+            assert_allclose(np.delete(found, on), np.delete(multipliers, on), atol=1e-10)
         # The part of a member that the others do not span.
         inverse = np.linalg.inv(G)
         assert smallest == pytest.approx((1 / (np.diag(G) * np.diag(inverse))).min())
@@ -379,9 +385,10 @@ def test_kernels_agree_with_their_python(rng, to_one, kind):
         results = []
         for python in (False, True):
             run = [f.py_func if python else f for f in (support_table, table_rows, active_set_rows)]
-            *table, smallest = run[0](G, to_one)
+            *table, smallest = run[0](G, to_one, LANES)
             A, B, C = np.empty((3, *F.shape))
-            run[1](F, G, *table, to_one, A)
+            wide = [np.pad(M, ((0, 0), (0, LANES - k))) for M in (F, G)]
+            run[1](*wide, *table, to_one, A)
             run[2](F, G[None], to_one, B)
             # A Gram matrix for each row is the same as one that they share.
             run[2](F, np.repeat(G[None], len(F), axis=0), to_one, C)
@@ -392,13 +399,35 @@ def test_kernels_agree_with_their_python(rng, to_one, kind):
             assert_allclose(compiled, plain, atol=1e-9)
 
 
-def test_products_are_those_of_the_matrices(rng):
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_bands", [3, 8, 16, 17, 31])
+@pytest.mark.parametrize("n_pixels", [1, 2, 3, 30])
+def test_products_are_those_of_the_matrices(rng, dtype, n_bands, n_pixels):
+    Y = rng.standard_normal((n_pixels, n_bands)).astype(dtype)
+    for k in (*range(17), 30):
+        E = rng.standard_normal((k, n_bands))
+        assert_allclose(_abundances.row_products(Y, E), Y.astype(float) @ E.T, atol=1e-13)
+
+
+def test_equal_pixels_have_equal_products_wherever_they_stand(rng):
+    Y = np.tile(rng.standard_normal(37), (7, 1))
+    for k in (4, 5, 9, 10, 14):
+        F = _abundances.row_products(Y, rng.standard_normal((k, 37)))
+        assert_array_equal(F, np.tile(F[0], (7, 1)))
+        same = _abundances.row_products(Y, np.tile(rng.standard_normal(37), (k, 1)))
+        assert (same == same[0, 0]).all()
+
+
+def test_tiles_are_just_enough():
+    for n in range(1, 40):
+        tiles = tiles_of(n)
+        assert 0 <= tiles.sum() - n <= 3
+        assert tiles.sum() - tiles[-1] < n
+    assert tiles_of(9).sum() == 9
+
+
+def test_the_kernel_of_products_agrees_with_its_python(rng, monkeypatch):
+    monkeypatch.setattr(_abundances, "products", products.py_func)
     for dtype in (np.float32, np.float64):
-        Y, E = rng.standard_normal((30, 17)).astype(dtype), rng.standard_normal((8, 17))
-        for run in (products, products.py_func):
-            F = np.empty((30, 8))
-            run(Y, E, F)
-            assert_allclose(F, Y.astype(float) @ E.T, atol=1e-13)
-        for k in (1, 3, 4, 16, 17, 30):
-            E = rng.standard_normal((k, 17))
-            assert_allclose(_abundances.row_products(Y, E), Y.astype(float) @ E.T, atol=1e-13)
+        Y, E = rng.standard_normal((31, 19)).astype(dtype), rng.standard_normal((11, 19))
+        assert_allclose(_abundances.row_products(Y, E), Y.astype(float) @ E.T, atol=1e-13)
