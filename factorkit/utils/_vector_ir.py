@@ -49,7 +49,7 @@ class Vectors:
         return self.builder.load(pointer, align=self.size)
 
     def prefetch(self, pointer):
-        """Have the line of a pointer, which may lie outside of an array, fetched to the second cache.
+        """Have the line of a pointer, even outside of an array, fetched to the second cache.
 
         To the first one, it gets in the way of what is used before it (measured, AMD Zen 4).
         """
