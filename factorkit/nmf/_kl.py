@@ -14,6 +14,7 @@ from scipy import sparse, special
 from sklearn.exceptions import ConvergenceWarning
 
 from ..utils._linalg import products_at, squared_norm
+from ..utils._sparse_kernels import padded_rows
 from ._kl_kernels import sweep_csr_rows, sweep_dense_rows
 from ._kl_newton import CsrRowsOfX, DenseRowsOfX, newton_rows
 from ._problem import Problem
@@ -216,15 +217,17 @@ class KullbackLeiblerProblem(Problem):
             valued,
         )
         H = np.ascontiguousarray(H)
+        # The last row, of zeros, is for what lies beyond a row's nonzeros.
+        tall = padded_rows(np.pad(H, ((0, 0), (0, 1))))
 
         def dense(X, base, start):
             # BLAS makes the model several times as fast as a loop over components would.
             Y = Wt[:, start : start + len(X)].T @ H
             Y += floor
-            return sweep_dense_rows(X, Y, Wt, H, base, start, *options)
+            return sweep_dense_rows(X, Y, Wt, H, tall, base, start, *options)
 
         def csr(parts, Ht, base, start, stop):
-            return sweep_csr_rows(*parts, Wt, Ht, base, start, stop, *options)
+            return sweep_csr_rows(*parts, Wt, tall, base, start, stop, *options)
 
         sums = self._map_rows(H, dense, csr, work=8.0 * len(H))
         return sum(s[0] for s in sums), sum(s[1] for s in sums)

@@ -2,97 +2,183 @@
 
 import numpy as np
 from numba import types
-from numba.extending import overload
+from numba.extending import intrinsic, overload
 
 from ..utils._jit import kernel
+from ..utils._vector_ir import VECTOR_BYTES, Vectors, constant
+
+# Short rows are swept together: while one waits for its sums, the next one runs.
+_TOGETHER, _SHORT = 4, 512
+# Share of nonzeros from which zeros are swept along.
+_FULL = 0.3
 
 
-def _reciprocal(y, scale):
-    return 1 / y
+def _pass(y, x, B, row, last, this, change, scale, n_vectors):
+    """Finish the last coordinate's change of a row's model y, and sum the next derivatives.
 
-
-@overload(_reciprocal, inline="always")
-def _overload_reciprocal(y, scale):
-    if y == types.float64:
-        # Half of a processor's float64 divisions are saved by a float32 division and one Newton
-        # step (1e-14). `scale` brings y near 1, inside float32's range.
-        def reciprocal(y, scale):
-            guess = np.float64(np.float32(1) / np.float32(y * scale)) * scale
-            return guess * (2.0 - y * guess)
-    else:
-
-        def reciprocal(y, scale):
-            return np.float32(1) / y  # a plain 1 would make it a float64 division
-
-    return reciprocal
-
-
-@kernel(reduces=True)
-def _sweep_row(x, B, n, w, base, l1, l2, floor, scale, y, safe):
-    """One sweep over the coordinates of a row; returns the squared change.
-
-    x, y : the row's nonzeros and, on return, the model there; B : components there. A pass over
-    the nonzeros finishes the last coordinate's change of y and sums the next one's derivatives.
+    All arrays are flat; the row and its two components begin at offsets. Returns Σ x h / y and
+    Σ x h² / y².
     """
-    k = w.size
-    zero = x.dtype.type(0)
+    n = n_vectors * VECTOR_BYTES // x.itemsize
+    y[row : row + n] += change * B[last : last + n]
+    z = B[this : this + n] / y[row : row + n]
+    xz = x[row : row + n] * z
+    return xz.sum(), (xz * z).sum()
+
+
+@intrinsic
+def _simd_pass(typingctx, y, x, B, row, last, this, change, scale, n_vectors):
+    def codegen(context, builder, signature, args):
+        y_, x_, B_ = (
+            context.make_array(signature.args[at])(context, builder, args[at]) for at in range(3)
+        )
+        row_, last_, this_, change_, scale_, n_vectors_ = args[3:]
+        v = Vectors(builder, x.dtype)
+        change_, scale_ = v.splat(change_), v.splat(scale_)
+
+        def at(array, start, block):
+            offset = builder.add(start, builder.mul(block, constant(v.lanes)))
+            return next(v.pointers(array.data, offset, 1))
+
+        def add(block, sums):
+            r, q = sums
+            place = at(y_, row_, block)
+            model = v.fma(change_, v.load(at(B_, last_, block)), v.load(place))
+            v.store(model, place)
+            z = v.divide(v.load(at(B_, this_, block)), model, scale_)
+            xz = builder.fmul(v.load(at(x_, row_, block)), z)
+            return [builder.fadd(r, xz), v.fma(xz, z, q)]
+
+        sums = v.sums(v.loop(constant(0), n_vectors_, [v.zero, v.zero], add))
+        return context.make_tuple(builder, signature.return_type, sums)
+
+    pair = types.UniTuple(x.dtype, 2)
+    return pair(y, x, B, row, last, this, change, scale, n_vectors), codegen
+
+
+@overload(_pass, inline="always")
+def _overload_pass(y, x, B, row, last, this, change, scale, n_vectors):
+    return lambda y, x, B, row, last, this, change, scale, n_vectors: _simd_pass(
+        y, x, B, row, last, this, change, scale, n_vectors
+    )
+
+
+def _gather(Ht, places, first, w, floor, B, start, width, y, row):
+    """Components at as many places as a vector has lanes, one below the other, and the model there.
+
+    All arrays but Ht are flat; ``B[start:]`` has rows of `width`, and gets one for each column of
+    Ht, which are whole vectors.
+    """
+    n = VECTOR_BYTES // y.itemsize
+    h = Ht[places[first : first + n]]
+    for t in range(Ht.shape[1]):
+        B[start + t * width + first : start + t * width + first + n] = h[:, t]
+    y[row + first : row + first + n] = floor + h @ w
+
+
+@intrinsic
+def _simd_gather(typingctx, Ht, places, first, w, floor, B, start, width, y, row):
+    def codegen(context, builder, signature, args):
+        Ht_, places_, w_, B_, y_ = (
+            context.make_array(signature.args[at])(context, builder, args[at])
+            for at in (0, 1, 3, 5, 8)
+        )
+        first_, floor_, start_, width_, row_ = args[2], args[4], args[6], args[7], args[9]
+        v = Vectors(builder, y.dtype)
+        n_columns = builder.extract_value(Ht_.shape, 1)
+        origins = [
+            builder.mul(builder.load(builder.gep(places_.data, [at])), n_columns)
+            for at in (builder.add(first_, constant(lane)) for lane in range(v.lanes))
+        ]
+
+        def add(block, sums):
+            t = builder.mul(block, constant(v.lanes))
+            rows = [
+                v.load(next(v.pointers(Ht_.data, builder.add(origin, t), 1))) for origin in origins
+            ]
+            total = sums[0]
+            for c, column in enumerate(v.transpose(rows)):
+                component = builder.add(t, constant(c))
+                offset = builder.add(start_, builder.mul(component, width_))
+                v.store(column, next(v.pointers(B_.data, builder.add(offset, first_), 1)))
+                factor = v.splat(builder.load(builder.gep(w_.data, [component])))
+                total = v.fma(factor, column, total)
+            return [total]
+
+        n_blocks = builder.sdiv(n_columns, constant(v.lanes))
+        (total,) = v.loop(constant(0), n_blocks, [v.splat(floor_)], add)
+        v.store(total, next(v.pointers(y_.data, builder.add(row_, first_), 1)))
+        return context.get_dummy_value()
+
+    return types.void(Ht, places, first, w, floor, B, start, width, y, row), codegen
+
+
+@overload(_gather, inline="always")
+def _overload_gather(Ht, places, first, w, floor, B, start, width, y, row):
+    return lambda Ht, places, first, w, floor, B, start, width, y, row: _simd_gather(
+        Ht, places, first, w, floor, B, start, width, y, row
+    )
+
+
+@kernel
+def _new_coefficient(old, r, q, a, l2, safe, one):
+    """What a coordinate step makes of a coefficient; a : the derivative of all but −r."""
+    zero = one - one  # of the type of the data
+    new = zero
+    if safe:
+        a += l2 * old
+        if a > 0:
+            new = old * r / a
+    elif l2 > 0:
+        # The same bound on r(w), 1/r(w) <= 1/r + (q / r²)(w - old), set equal to a + l2 w: a
+        # quadratic equation. A plain Newton step may go to zero, and does not come back.
+        a += l2 * old
+        c = q + l2 * (r / a) if a > 0 else zero
+        if c > 0:
+            u = (r / a - one) * (r / c)
+            u += u
+            root = max(one + (q / c) * (l2 / a) * (u + u), zero)
+            new = old + u / (one + np.sqrt(root))
+    elif a > 0 and q > 0:
+        # Newton's method for 1/r(w) = 1/a: see the user guide.
+        # In this order r² appears nowhere: float32 can't hold it where the model vanishes.
+        new = old + (r / a - one) * (r / q)
+    elif a <= 0:
+        new = old
+    return new if new > 0 else zero
+
+
+@kernel
+def _sweep_rows(x, B, blocks, lengths, n_rows, w, base, l1, l2, floor, scale, y, safe, moved):
+    """One sweep over the coordinates of some rows; `moved` gets their squared changes.
+
+    x, y : the rows' nonzeros and, on return, the model there, up to whole vectors: there x and
+    the components are 0 and y is 1. B[blocks[i]] : the components at the nonzeros of row i.
+    """
+    k = base.shape[1]
+    height, width = B.shape[1:]
+    lanes = VECTOR_BYTES // x.itemsize
+    flat_x, flat_y, flat_B = x.reshape(x.size), y.reshape(y.size), B.reshape(B.size)
+    changes = np.zeros(n_rows, x.dtype)
     one = x.dtype.type(1)
-    change = zero
-    last = 0
-    moved = 0.0
+    moved[:] = 0
     for t in range(k):
-        r = zero
-        q = zero
-        for j in range(n):
-            new_y = y[j] + change * B[last, j]
-            y[j] = new_y
-            z = B[t, j] * _reciprocal(new_y, scale)
-            xz = x[j] * z
-            r += xz
-            q += xz * z
-        a = base[t] + l1
-        old = w[t]
-        new = zero
-        if safe:
-            a += l2 * old
-            if a > 0:
-                new = old * r / a
-        elif l2 > 0:
-            # The same bound on r(w), 1/r(w) <= 1/r + (q / r²)(w - old), set equal to a + l2 w: a
-            # quadratic equation. A plain Newton step may go to zero, and does not come back.
-            a += l2 * old
-            c = q + l2 * (r / a) if a > 0 else zero
-            if c > 0:
-                u = (r / a - one) * (r / c)
-                u += u
-                root = max(one + (q / c) * (l2 / a) * (u + u), zero)
-                new = old + u / (one + np.sqrt(root))
-        elif a > 0 and q > 0:
-            # Newton's method for 1/r(w) = 1/a: see the user guide.
-            # In this order r² appears nowhere, in no reassociation either: float32 can't hold it
-            # where the model vanishes.
-            new = old + (r / a - one) * (r / q)
-        elif a <= 0:
-            new = old
-        if not new > 0:
-            new = zero
-        change = new - old
-        last = t
-        moved += np.float64(change) * np.float64(change)
-        w[t] = new
-    for j in range(n):
-        y[j] = max(y[j] + change * B[last, j], floor)
-    return moved
-
-
-@kernel(reduces=True)
-def _model(B, n, w, floor, y):
-    for j in range(n):
-        y[j] = floor
-    for t in range(w.size):
-        if w[t] > 0:
-            for j in range(n):
-                y[j] += w[t] * B[t, j]
+        last = max(t - 1, 0)
+        for i in range(n_rows):
+            block = blocks[i] * height * width
+            n_vectors = max((lengths[i] + lanes - 1) // lanes, 1)
+            r, q = _pass(
+                flat_y, flat_x, flat_B, i * width, block + last * width, block + t * width,
+                changes[i], scale, n_vectors,
+            )  # fmt: skip
+            new = _new_coefficient(w[i, t], r, q, base[i, t] + l1, l2, safe, one)
+            changes[i] = new - w[i, t]
+            w[i, t] = new
+            moved[i] += np.float64(changes[i]) * np.float64(changes[i])
+    for i in range(n_rows):
+        h = B[blocks[i], k - 1]
+        for j in range(lengths[i]):
+            y[i, j] = max(y[i, j] + changes[i] * h[j], floor)
 
 
 @kernel(reduces=True)
@@ -131,24 +217,47 @@ def _sum_x_log_y(x, y, n, mantissa, exponent):
 
 
 @kernel(reduces=True)
-def _solve_row(
-    x, B, n, w, base, l1, l2, floor, scale, y, safe, max_sweeps, valued, mantissa, exponent
-):
-    """Sweeps on one row, whose model is y; returns (first squared change, divergence).
+def _solve_rows(
+    x, B, blocks, lengths, n_rows, w, base, l1, l2, floor, scale, y, safe, max_sweeps, valued,
+    mantissa, exponent,
+):  # fmt: skip
+    """Sweeps on some rows, whose models are y; returns (first squared change, divergence).
 
     The divergence is without the terms in x alone; it is 0 if not `valued`.
     """
-    first = 0.0
+    first, value = 0.0, 0.0
+    moved = np.zeros(n_rows)
     for sweep in range(max_sweeps):
-        moved = _sweep_row(x, B, n, w, base, l1, l2, floor, scale, y, safe)
+        _sweep_rows(x, B, blocks, lengths, n_rows, w, base, l1, l2, floor, scale, y, safe, moved)
         if sweep == 0:
-            first = moved
-    if not valued:
-        return first, 0.0
-    value = -_sum_x_log_y(x, y, n, mantissa, exponent)
-    for t in range(w.size):
-        value += np.float64(base[t]) * np.float64(w[t])
+            first = moved.sum()
+    for i in range(n_rows if valued else 0):
+        value -= _sum_x_log_y(x[i], y[i], lengths[i], mantissa, exponent)
+        for t in range(base.shape[1]):
+            value += np.float64(base[i, t]) * np.float64(w[i, t])
     return first, value
+
+
+@kernel
+def _width(n, lanes):
+    """`n` up to an odd number of vectors: rows a power of two apart share few lines of a cache."""
+    n_vectors = (n + lanes - 1) // lanes
+    return (n_vectors | 1) * lanes
+
+
+@kernel
+def _load_nonzeros(Ht, places, n, w, floor, x, B, y):
+    """The components at the nonzeros x of a row, and the model there, up to a whole vector.
+
+    The last row of Ht is zero, and stands for what is beyond the nonzeros.
+    """
+    lanes = VECTOR_BYTES // x.itemsize
+    width = x.size
+    flat = B.reshape(B.size)
+    for j in range(n, max((n + lanes - 1) // lanes, 1) * lanes):
+        places[j], x[j] = len(Ht) - 1, 0
+    for first in range(0, max(n, 1), lanes):
+        _gather(Ht, places, first, w, floor, flat, 0, width, y, 0)
 
 
 @kernel(reduces=True)
@@ -159,106 +268,110 @@ def _count_positive(x):
     return n
 
 
-@kernel(reduces=True)
-def sweep_dense_rows(X, Y, W, H, base, first_row, l1, l2, floor, scale, safe, max_sweeps, valued):
-    """Sweep the rows of a block X against W[:, first_row:]; returns sums of `_solve_row`.
+@kernel
+def _load_dense(X, Y, Ht, w, floor, places, x, B, y):
+    """A row of X into the buffers; returns its length, and whether without zeros.
 
-    Y : the model, positive; overwritten. base : (n_components, rows of X), or (n_components, 1)
-    where all rows share it. Zeros of X count in `base` alone, so a row with many zeros is first
-    compressed to its nonzeros.
+    Components are gathered where that costs less than the zeros do in a sweep.
+    """
+    m = X.size
+    if _count_positive(X) >= _FULL * m:
+        for j in range(m):
+            x[j], y[j] = X[j], Y[j]
+        for j in range(m, x.size):
+            x[j], y[j] = 0, 1
+        return m, False
+    n = 0
+    for j in range(m):
+        places[n], x[n] = j, X[j]
+        n += 1 if X[j] > 0 else 0
+    _load_nonzeros(Ht, places, n, w, floor, x, B, y)
+    return n, True
+
+
+@kernel(reduces=True)
+def sweep_dense_rows(
+    X, Y, W, H, Ht, base, first_row, l1, l2, floor, scale, safe, max_sweeps, valued
+):
+    """Sweep the rows of a block X against W[:, first_row:]; returns sums of `_solve_rows`.
+
+    Y : the model, positive. Ht : the transpose of H, with a last row of zeros, and columns up to
+    whole vectors. base : (n_components, rows of X), or (n_components, 1) where all rows share it.
+    Zeros of X count in `base` alone, so a row with many zeros is first compressed to its
+    nonzeros.
     """
     k, m = H.shape
-    y_gathered = np.empty(m, X.dtype)
-    x_gathered = np.empty(m, X.dtype)
-    gathered = np.empty((k, m), X.dtype)
-    places = np.empty(m, np.intp)
-    mantissa = np.empty(m)
-    exponent = np.empty(m)
-    w = np.empty(k, X.dtype)
-    b = np.empty(k, X.dtype)
-    moved = 0.0
-    value = 0.0
-    for i in range(X.shape[0]):
-        n = _count_positive(X[i])
-        B, x, y = H, X[i], Y[i]
-        if n < 0.8 * m:
-            # Gathering a row costs as much as 20 % of zeros in a sweep.
-            B, x, y = gathered, x_gathered, y_gathered
-            n = 0
-            for j in range(m):
-                places[n] = j
-                n += 1 if X[i, j] > 0 else 0
+    width = _width(m, VECTOR_BYTES // X.itemsize)
+    n_together = _TOGETHER if m <= _SHORT else 1
+    x, y = np.zeros((n_together, width), X.dtype), np.ones((n_together, width), X.dtype)
+    B = np.zeros((n_together + 1, Ht.shape[1], width), X.dtype)
+    for t in range(k):
+        for j in range(m):
+            B[n_together, t, j] = H[t, j]
+    mantissa, exponent = np.empty(width), np.empty(width)
+    w, b = np.zeros((n_together, Ht.shape[1]), X.dtype), np.empty((n_together, k), X.dtype)
+    places = np.zeros(width, np.intp)
+    blocks, lengths = np.zeros(n_together, np.intp), np.zeros(n_together, np.intp)
+    moved, value = 0.0, 0.0
+    for start in range(0, X.shape[0], n_together):
+        n_rows = min(n_together, X.shape[0] - start)
+        for i in range(n_rows):
+            row = start + i
             for t in range(k):
-                for j in range(n):
-                    gathered[t, j] = H[t, places[j]]
-            for j in range(n):
-                x[j] = X[i, places[j]]
-                y[j] = Y[i, places[j]]
-        else:
-            n = m
-        for t in range(k):
-            w[t] = W[t, first_row + i]
-            b[t] = base[t, i if base.shape[1] > 1 else 0]
-        d, v = _solve_row(
-            x, B, n, w, b, l1, l2, floor, scale, y, safe, max_sweeps, valued, mantissa, exponent
-        )
+                w[i, t] = W[t, first_row + row]
+                b[i, t] = base[t, row if base.shape[1] > 1 else 0]
+            n, gathered = _load_dense(X[row], Y[row], Ht, w[i], floor, places, x[i], B[i], y[i])
+            lengths[i], blocks[i] = n, i if gathered else n_together
+        d, v = _solve_rows(
+            x, B, blocks, lengths, n_rows, w, b, l1, l2, floor, scale, y, safe, max_sweeps, valued,
+            mantissa, exponent,
+        )  # fmt: skip
         moved += d
         value += v
-        for t in range(k):
-            W[t, first_row + i] = w[t]
+        for i in range(n_rows):
+            for t in range(k):
+                W[t, first_row + start + i] = w[i, t]
     return moved, value
 
 
 @kernel(reduces=True)
 def sweep_csr_rows(
-    indptr,
-    columns,
-    values,
-    W,
-    Ht,
-    base,
-    start,
-    stop,
-    l1,
-    l2,
-    floor,
-    scale,
-    safe,
-    max_sweeps,
+    indptr, columns, values, W, Ht, base, start, stop, l1, l2, floor, scale, safe, max_sweeps,
     valued,
-):
-    """As `sweep_dense_rows`, for rows ``start:stop`` of a CSR matrix; Ht is (m, k)."""
+):  # fmt: skip
+    """As `sweep_dense_rows`, for rows ``start:stop`` of a CSR matrix."""
     k = W.shape[0]
-    longest = 0
+    longest = 1
     for i in range(start, stop):
         longest = max(longest, indptr[i + 1] - indptr[i])
-    y = np.empty(longest, values.dtype)
-    x = np.empty(longest, values.dtype)
-    B = np.empty((k, longest), values.dtype)
-    mantissa = np.empty(longest)
-    exponent = np.empty(longest)
-    w = np.empty(k, values.dtype)
-    b = np.empty(k, values.dtype)
-    moved = 0.0
-    value = 0.0
-    for i in range(start, stop):
-        n = 0
-        for p in range(indptr[i], indptr[i + 1]):
-            if values[p] > 0:
-                x[n] = values[p]
-                j = columns[p]
-                for t in range(k):
-                    B[t, n] = Ht[j, t]
-                n += 1
-        for t in range(k):
-            w[t] = W[t, i]
-            b[t] = base[t, i if base.shape[1] > 1 else 0]
-        _model(B, n, w, floor, y)
-        d, v = _solve_row(
-            x, B, n, w, b, l1, l2, floor, scale, y, safe, max_sweeps, valued, mantissa, exponent
-        )
+    width = _width(longest, VECTOR_BYTES // values.itemsize)
+    x, y = np.zeros((_TOGETHER, width), values.dtype), np.ones((_TOGETHER, width), values.dtype)
+    B = np.zeros((_TOGETHER, Ht.shape[1], width), values.dtype)
+    mantissa, exponent = np.empty(width), np.empty(width)
+    w, b = np.zeros((_TOGETHER, Ht.shape[1]), values.dtype), np.empty((_TOGETHER, k), values.dtype)
+    places = np.zeros(width, np.intp)
+    blocks, lengths = np.arange(_TOGETHER), np.zeros(_TOGETHER, np.intp)
+    moved, value = 0.0, 0.0
+    for first in range(start, stop, _TOGETHER):
+        n_rows = min(_TOGETHER, stop - first)
+        for i in range(n_rows):
+            row = first + i
+            for t in range(k):
+                w[i, t] = W[t, row]
+                b[i, t] = base[t, row if base.shape[1] > 1 else 0]
+            n = 0
+            for p in range(indptr[row], indptr[row + 1]):
+                places[n], x[i, n] = columns[p], values[p]
+                n += 1 if values[p] > 0 else 0
+            _load_nonzeros(Ht, places, n, w[i], floor, x[i], B[i], y[i])
+            lengths[i] = n
+        d, v = _solve_rows(
+            x, B, blocks, lengths, n_rows, w, b, l1, l2, floor, scale, y, safe, max_sweeps, valued,
+            mantissa, exponent,
+        )  # fmt: skip
         moved += d
         value += v
-        for t in range(k):
-            W[t, i] = w[t]
+        for i in range(n_rows):
+            for t in range(k):
+                W[t, first + i] = w[i, t]
     return moved, value

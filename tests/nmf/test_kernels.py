@@ -7,6 +7,7 @@ from scipy import sparse
 
 from factorkit.nmf import _kl_kernels, _kl_newton, _weighted_kernels
 from factorkit.nmf._graph import sweep_graph
+from factorkit.utils._sparse_kernels import padded_rows
 
 from ._reference import divergence
 
@@ -32,6 +33,11 @@ def both(kernel, *arguments, out=()):
     return results[0]
 
 
+def padded(H):
+    """H and its transpose as the sweeps take them."""
+    return H, padded_rows(np.pad(H, ((0, 0), (0, 1))))
+
+
 @pytest.mark.parametrize("l1, l2", [(0.0, 0.0), (0.3, 0.0), (0.0, 0.4), (0.2, 0.3)])
 @pytest.mark.parametrize("safe", [False, True])
 @pytest.mark.parametrize("form", ["dense", "csr"])
@@ -40,11 +46,11 @@ def test_kullback_leibler_sweeps(data, l1, l2, safe, form):
     base = H.sum(axis=1, keepdims=True)
     options = (l1, l2, 1e-30, 1.0, safe, 2, True)
     if form == "dense":
-        arguments = (X, W.T @ H, W, H, base, 0, *options)
+        arguments = (X, W.T @ H, W, *padded(H), base, 0, *options)
         moved, value, W_new = both(_kl_kernels.sweep_dense_rows, *arguments, out=[2])
     else:
         S = sparse.csr_array(X)
-        arguments = (S.indptr, S.indices, S.data, W, H.T.copy(), base, 0, 6, *options)
+        arguments = (S.indptr, S.indices, S.data, W, padded(H)[1], base, 0, 6, *options)
         moved, value, W_new = both(_kl_kernels.sweep_csr_rows, *arguments, out=[3])
     x_terms = np.where(X > 0, X * np.log(np.where(X > 0, X, 1)), 0) - X
     assert value + x_terms.sum() == pytest.approx(divergence(X, W_new.T @ H, 1).sum(), rel=1e-10)
@@ -62,7 +68,8 @@ def test_one_kullback_leibler_component_is_solved_in_one_step(data, l2):
     X, W, H = data
     W, H = 100 * W[:1].copy(), H[:1].copy()
     base = H.sum(axis=1, keepdims=True)
-    _kl_kernels.sweep_dense_rows(X, W.T @ H, W, H, base, 0, 0.0, l2, 1e-30, 1.0, False, 1, False)
+    options = (0.0, l2, 1e-30, 1.0, False, 1, False)
+    _kl_kernels.sweep_dense_rows(X, W.T @ H, W, *padded(H), base, 0, *options)
     assert_allclose(W[0] * (base[0] + l2 * W[0]), X.sum(axis=1), rtol=1e-10)
 
 
