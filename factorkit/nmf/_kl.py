@@ -250,12 +250,12 @@ class KullbackLeiblerProblem(Problem):
             return self.workers.map(block, rows.blocks(work * rows.shape[1]))
 
         X, Ht = rows.X, np.ascontiguousarray(H.T)
-        weight = np.ones(X.nnz, dtype) if rows.weight is None else rows.weight.astype(dtype)
         base = shared
         if rows.only_stored:
+            weight = np.ones(X.nnz, dtype) if rows.weight is None else rows.weight.astype(dtype)
             V = sparse.csr_array((weight, X.indices, X.indptr), shape=X.shape)
             base = np.ascontiguousarray((V @ Ht).T)
-        values = X.data if rows.weight is None else X.data * weight
+        values = X.data if rows.weight is None else X.data * rows.weight.astype(dtype)
         parts = (X.indptr, X.indices, values.astype(dtype, copy=False))
         return self.workers.map(
             lambda start, stop: csr(parts, Ht, base, start, stop), rows.blocks(work)

@@ -10,8 +10,8 @@ which NMF, unmixing, nonnegative tensors and binary factorization have in common
 """
 
 import numpy as np
-from scipy import optimize
 
+from ._exchange_kernels import exchange_rows
 from ._nnls_kernels import CHUNK_BYTES, pivot_rows, sweep_columns
 from ._threads import blocks_of
 
@@ -80,8 +80,14 @@ def solve_nnls(A, G, workers):
     A few coordinate sweeps from the positive part of the unconstrained solution guess the support,
     and pivoting corrects it: some Cholesky factorizations of at most n_components³ / 3 a row, but
     for rows that share the support of the row before. The Gram matrix squares the condition number,
-    hence float64 whatever the data. Components that depend on others of the support are left
-    out; the few rows for which pivoting does not end take SciPy's active-set method.
+    hence float64 whatever the data.
+
+    Of components that depend on each other pivoting leaves out the last. Without a penalty that
+    is as good as any choice; with an l1 penalty, where the linear term is not in the range of the
+    Gram matrix, the one left out may be cheaper. Such rows, and the few for which pivoting does
+    not end, go on with an active-set method that exchanges one component at a time, so that all
+    rows satisfy the optimality conditions to rounding. They have a solution always: along a
+    direction d >= 0 with d G = 0 the model d H is zero, so a . d = - l1 . d <= 0.
 
     References
     ----------
@@ -121,27 +127,9 @@ def solve_nnls_rows(guess, A, Q):
     -------
     ndarray of shape (n_rows, n_components)
     """
-    rows = np.array(guess.T, order="C")  # a copy: pivoting overwrites it
-    solved = pivot_rows(rows, np.ascontiguousarray(A.T), Q, 5 * len(A) + 10)
-    left = np.flatnonzero(~solved)
-    factor = None
-    for i in left:
-        if factor is None or len(Q) > 1:
-            factor = _factor(Q[i if len(Q) > 1 else 0])
-        root, inverse_root = factor
-        try:
-            rows[i] = optimize.nnls(root, inverse_root @ A[:, i], maxiter=50 * len(A))[0]
-        except RuntimeError:  # too many iterations
-            w, a = np.zeros((len(A), 1)), np.ascontiguousarray(A[:, i : i + 1])
-            sweep_columns(w, a, Q[i if len(Q) > 1 else 0], 0, 1, 20_000, 1e-26)
-            rows[i] = w[:, 0]
+    rows = np.array(guess.T, dtype=np.float64, order="C")  # a copy: pivoting overwrites it
+    linear = np.ascontiguousarray(A.T)
+    solved = pivot_rows(rows, linear, Q, 5 * len(A) + 10)
+    if not solved.all():
+        exchange_rows(rows, linear, Q, np.flatnonzero(~solved), 50 * len(A))
     return rows
-
-
-def _factor(G):
-    """R with R^T R = G, without what is rounding, and the inverse of R^T."""
-    values, vectors = np.linalg.eigh(G)
-    kept = values > 1e-14 * values[-1]
-    roots = np.sqrt(values[kept])[:, None]
-    vectors = vectors[:, kept].T
-    return roots * vectors, vectors / roots

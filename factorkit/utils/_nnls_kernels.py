@@ -114,7 +114,8 @@ def pivot_rows(W, A, Q, max_rounds):
     """Block principal pivoting; the support of a row of W is its first guess.
 
     Q has one Gram matrix a row, or a single one that all rows share. Returns which rows were
-    solved; the others keep their guess.
+    solved. The others hold a start for `exchange_rows`: the best that the components allow which
+    were not left out as dependent, or zero where `max_rounds` did not suffice.
     """
     n_samples, k = W.shape
     solved = np.zeros(n_samples, np.bool_)
@@ -130,11 +131,9 @@ def pivot_rows(W, A, Q, max_rounds):
         G = Q[i if Q.shape[0] > 1 else 0]
         if Q.shape[0] > 1:
             n_last = 0
-        largest = 0.0
         for t in range(k):
-            largest = max(largest, abs(A[i, t]))
             free[t] = W[i, t] > 0
-        eps = 1e-12 * largest
+            W[i, t] = 0.0
         fewest, patience = k + 1, 3
         for _ in range(max_rounds):
             n_free = 0
@@ -165,7 +164,7 @@ def pivot_rows(W, A, Q, max_rounds):
                 for u in range(p):
                     s -= L[p, u] * L[p, u]
                 if s <= 1e-13 * G[t, t]:
-                    # Components before it span this one: without it the minimum is the same.
+                    # Components before it span this one: the model is as good without it.
                     dependent[t] = True
                     free[t] = False
                     n_free -= 1
@@ -185,9 +184,14 @@ def pivot_rows(W, A, Q, max_rounds):
                 for u in range(p + 1, n_free):
                     s -= L[u, p] * z[u]
                 z[p] = s / L[p, p]
+            # What the terms of the model add up to: the unit in which it rounds.
+            size = 0.0
+            for p in range(n_free):
+                size += np.sqrt(G[order[p], order[p]]) * abs(z[p])
             # Violators: negative solutions, and components that would lower the objective.
             n_violators = 0
             last = -1
+            misses_dependent = False
             p = 0
             for t in range(k):
                 if free[t]:
@@ -197,14 +201,19 @@ def pivot_rows(W, A, Q, max_rounds):
                     y = -A[i, t]
                     for u in range(n_free):
                         y += G[t, order[u]] * z[u]
-                    violates[t] = y < -eps and G[t, t] > 0 and not dependent[t]
+                    violates[t] = False
+                    if y < 0 and G[t, t] > 0:
+                        # In the component's own length, which may be a millionth of another's.
+                        rounding = 1e-13 * (np.sqrt(G[t, t]) * size + abs(A[i, t]))
+                        violates[t] = y < -rounding and not dependent[t]
+                        misses_dependent |= y < -rounding and dependent[t]
                 if violates[t]:
                     n_violators += 1
                     last = t
             if n_violators == 0:
-                solved[i] = True
-                for t in range(k):
-                    W[i, t] = 0.0
+                # A dependent component adds nothing to the model, but under an l1 penalty it may
+                # be the cheaper one.
+                solved[i] = not misses_dependent
                 for p in range(n_free):
                     W[i, order[p]] = z[p]
                 break

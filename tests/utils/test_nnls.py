@@ -1,10 +1,13 @@
 """The nonnegative least-squares solvers, against SciPy and against their plain Python."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import nnls
 
+from factorkit.utils._exchange_kernels import exchange_rows
 from factorkit.utils._nnls import coordinate_sweeps, solve_nnls, solve_nnls_rows
 from factorkit.utils._nnls_kernels import pivot_rows, sweep_columns
 from factorkit.utils._threads import Workers
@@ -24,6 +27,48 @@ def problem(rng, k, n=50, m=30, duplicated=False):
 def value(W, A, G):
     """½ w G w − a·w of each row."""
     return 0.5 * np.einsum("it,tu,iu->i", W, G, W) - np.einsum("it,ti->i", W, A)
+
+
+def violation(W, A, G):
+    """How far a row of W is from optimal, in units of the model and of a component's length."""
+    G = G.astype(np.longdouble)  # the sums of the certificate must not round like those it judges
+    lengths = np.sqrt(np.diag(G))
+    gradient = W @ G - A.T
+    slope = np.divide(gradient, lengths, out=np.zeros_like(gradient), where=lengths > 0)
+    step = np.minimum(W * lengths, slope)  # zero where w = 0 <= slope, and where slope = 0 <= w
+    unit = np.sqrt(np.einsum("it,tu,iu->i", W, G, W))
+    missed = np.abs(step).max(axis=1)
+    return np.max(np.divide(missed, unit, out=np.where(missed > 0, np.inf, 0.0), where=unit > 0))
+
+
+DEPENDENT = ["collinear", "duplicates", "triples", "rank", "wide", "zeros"]
+
+
+def dependent(rng, kind, k, n=20):
+    """(X, H) with noise, so that a row's linear term without a penalty is no vertex."""
+    m = max(k // 2, 1) if kind == "wide" else 2 * k + 5
+    H = rng.random((k, m)) * (rng.random((k, m)) > 0.3)
+    for _ in range(k // 2):
+        i, j, t = rng.choice(k, 3, replace=k < 3)
+        if kind == "collinear":
+            H[i] = H[j] * rng.choice([0.1, 0.5, 0.7, 3.3])
+        elif kind == "duplicates":
+            H[i] = H[j]
+        elif kind == "triples":
+            H[i] = rng.random() * H[j] + rng.random() * H[t]
+        elif kind == "zeros":
+            H[i] = 0
+    if kind == "rank":
+        r = max(k // 2, 1)
+        H = rng.random((k, r)) @ rng.random((r, m))
+    X = (rng.random((n, k)) * (rng.random((n, k)) > 0.4)) @ H
+    return X + 0.3 * rng.standard_normal((n, m)) * np.sqrt(np.mean(X**2)), H
+
+
+def penalties(rng, X, H):
+    """No penalty, one for all components, one for each."""
+    unit = 0.2 * np.mean(np.linalg.norm(X, axis=1)) * np.linalg.norm(H, axis=1).max()
+    return [np.zeros((len(H), 1)), np.full((len(H), 1), unit), unit * rng.random((len(H), 1))]
 
 
 @pytest.mark.parametrize("k", [1, 2, 7, 25])
@@ -63,6 +108,60 @@ def test_equal_components_share_what_is_explained(rng):
     assert_allclose(W[:, 0] + W[:, -1], unique[:, 0], atol=1e-7)
 
 
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_of_collinear_components_the_one_that_is_cheaper_explains_all(rng, order):
+    h, x, l1 = rng.random(9), rng.random((20, 9)), 0.5
+    H = np.array([h, 0.5 * h])[order]  # the longer one needs a smaller coefficient
+    A, G = H @ x.T - l1, H @ H.T
+    expected = np.zeros((20, 2))
+    expected[:, order.index(0)] = np.maximum(x @ h - l1, 0) / (h @ h)
+    assert_allclose(solve_nnls(A, G, WORKERS), expected, rtol=1e-12)
+    for guess in np.array([[1, 0], [0, 1], [1, 1], [0, 0]]):
+        rows = solve_nnls_rows(np.repeat(guess[:, None], 20, axis=1), A, G[None])
+        assert_allclose(rows, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", DEPENDENT)
+@pytest.mark.parametrize("k", [1, 2, 3, 5])
+def test_no_support_has_a_lower_objective(rng, kind, k):
+    X, H = dependent(rng, kind, k)
+    for l1 in penalties(rng, X, H):
+        A, G = H @ X.T - l1, H @ H.T
+        best = np.zeros(len(X))
+        for support in (list(c) for r in range(1, k + 1) for c in combinations(range(k), r)):
+            if np.linalg.matrix_rank(H[support]) < len(support):
+                continue  # an optimum with independent components there always is
+            W = np.zeros((len(X), k))
+            W[:, support] = np.linalg.solve(G[np.ix_(support, support)], A[support]).T
+            best = np.where(W.min(axis=1) >= 0, np.minimum(best, value(W, A, G)), best)
+        W = solve_nnls(A, G, WORKERS)
+        assert_allclose(value(W, A, G), best, rtol=1e-10, atol=1e-12 * np.abs(best).max())
+
+
+@pytest.mark.parametrize("kind", DEPENDENT)
+@pytest.mark.parametrize("k", [2, 3, 6, 12, 40])
+@pytest.mark.parametrize("spread, unit", [(0, 1), (0, 1e-8), (0, 1e8), (6, 1)])
+def test_dependent_components_satisfy_the_optimality_conditions(rng, kind, k, spread, unit):
+    X, H = dependent(rng, kind, k)
+    H = unit * H * 10 ** rng.uniform(-spread, spread, (k, 1))
+    G, every = H @ H.T, np.repeat((H @ H.T)[None], len(X), axis=0)
+    for l1 in penalties(rng, X, H):
+        A = H @ X.T - l1
+        W = solve_nnls(A, G, WORKERS)
+        assert W.min() >= 0 and violation(W, A, G) < 1e-12
+        guess = (rng.random(A.shape) > 0.5).astype(float)  # any support to start from
+        assert violation(solve_nnls_rows(guess, A, G[None]), A, G) < 1e-12
+        assert violation(solve_nnls_rows(guess, A, every), A, G) < 1e-12
+
+
+def test_the_lengths_of_the_components_do_not_matter(rng):
+    _, _, A, G = problem(rng, 9)
+    W = solve_nnls(A, G, WORKERS)
+    lengths = 10.0 ** rng.permutation(np.arange(-8, 9, 2))
+    scaled = solve_nnls(A * lengths[:, None], G * np.outer(lengths, lengths), WORKERS)
+    assert_allclose(scaled * lengths, W, atol=1e-10 * W.max())
+
+
 def test_components_of_zeros_get_nothing(rng):
     _, _, A, G = problem(rng, 6)
     A[2] = G[2] = G[:, 2] = 0
@@ -73,8 +172,12 @@ def test_components_of_zeros_get_nothing(rng):
     assert_array_equal(solve_nnls(A, np.zeros_like(G), WORKERS), 0)
 
 
-def test_a_row_depends_on_itself_alone(rng):
+@pytest.mark.parametrize("kind", [None, *DEPENDENT])
+def test_a_row_depends_on_itself_alone(rng, kind):
     _, _, A, G = problem(rng, 8, n=300)
+    if kind is not None:
+        X, H = dependent(rng, kind, 8, n=300)
+        A, G = H @ X.T - penalties(rng, X, H)[2], H @ H.T
     W = solve_nnls(A, G, WORKERS)
     order = rng.permutation(300)
     assert_array_equal(solve_nnls(A[:, order], G, WORKERS), W[order])
@@ -166,3 +269,47 @@ def test_pivoting_that_runs_out_of_rounds_says_so(rng):
     _, _, A, G = problem(rng, 8)
     rows = np.zeros((50, 8))
     assert not pivot_rows(rows, np.ascontiguousarray(A.T), G[None], 1).all()
+
+
+def test_exchanging_one_component_at_a_time_solves_any_row(rng):
+    X, H, A, G = problem(rng, 12)
+    rows, linear = np.arange(50)[::2], np.ascontiguousarray(A.T)
+    W = (rng.random((50, 12)) > 0.5).astype(float)  # any nonnegative start
+    start = W.copy()
+    assert exchange_rows(W, linear, G[None], rows, 200).all()
+    expected = np.array([nnls(H.T, x)[0] for x in X])
+    assert_allclose(W[::2], expected[::2], atol=1e-10 * expected.max())
+    assert_array_equal(W[1::2], start[1::2])
+    assert not exchange_rows(0 * W, linear, G[None], rows, 1).all()
+
+
+@pytest.mark.parametrize("kind", ["collinear", "duplicates", "triples", "wide"])
+def test_exchanges_never_raise_the_objective(rng, kind):
+    X, H = dependent(rng, kind, 12, n=100)
+    A, G = H @ X.T - 0.3 * penalties(rng, X, H)[2], H @ H.T
+    linear, last = np.ascontiguousarray(A.T), np.zeros(100)
+    for n_rounds in range(1, 60):
+        W = np.zeros((100, 12))
+        solved = exchange_rows(W, linear, G[None], np.arange(100), n_rounds)
+        new = value(W, A, G)
+        assert W.min() >= 0 and np.all(new <= last + 1e-12 * np.abs(last))
+        last = new
+    assert solved.all() and violation(W, A, G) < 1e-12
+
+
+@pytest.mark.parametrize("kind", ["collinear", "triples", "wide"])
+def test_compiled_exchanges_do_what_plain_python_does(rng, kind):
+    X, H = dependent(rng, kind, 6, n=8)
+    A, G = np.ascontiguousarray((H @ X.T - penalties(rng, X, H)[2]).T), H @ H.T
+    compiled, plain, rows = np.zeros((8, 6)), np.zeros((8, 6)), np.arange(8)
+    assert exchange_rows(compiled, A, G[None], rows, 100).all()
+    assert exchange_rows.py_func(plain, A, G[None], rows, 100).all()
+    assert_allclose(compiled, plain, rtol=1e-10, atol=1e-12 * plain.max())
+
+
+def test_a_linear_term_without_a_minimum_does_not_run_for_ever():
+    # No data and penalty give it: along (1, 1) the model stays and the objective falls.
+    G, A = np.array([[1.0, -1.0], [-1.0, 1.0]]), np.ones((2, 3))
+    W = solve_nnls(A, G, WORKERS)
+    assert W.min() >= 0 and np.isfinite(W).all()
+    assert exchange_rows(W, np.ascontiguousarray(A.T), G[None], np.arange(3), 5).all()
