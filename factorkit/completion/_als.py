@@ -8,8 +8,8 @@ from ..utils._convergence import Trace
 from ._entries import spread_of
 from ._half_steps import SQUARED
 
-# Extrapolation: at most this much of the last step; from the third iteration on.
-_MOST_MOMENTUM, _FIRST_EXTRAPOLATED = 0.9, 3
+# Extrapolation: at most this much of the last step; from the second iteration on.
+_MOST_MOMENTUM, _FIRST_EXTRAPOLATED = 0.9, 1
 # Squared coefficients that count as none, in parts of the largest so far: where the penalty makes
 # all vanish, steps relative to what is left would never get small.
 _VANISHED = 1e-4
@@ -54,7 +54,8 @@ def alternate(
     """
     trace = Trace()
     largest = 0.0
-    previous = V.copy()
+    previous = model.zeros(len(V), V.dtype)
+    previous[:] = V
     momentum = 1.0
     loss = SQUARED
     residuals = None if loss_of is None else np.zeros_like(columns.values)
@@ -63,7 +64,7 @@ def alternate(
         loss = loss_of(residuals)
     for it in range(max_iter):
         model.before_rows(it, rows, columns, U, V, previous)
-        model.half_step(rows, U, V, model.row_bias, workers, loss=loss)
+        model.half_step(rows, U, V, model.row_bias, workers, loss=loss, looks=False)
         model.before_columns(rows, U, V, previous)
         second = model.half_step(
             columns, V, U, model.column_bias, workers, loss=loss, residuals=residuals

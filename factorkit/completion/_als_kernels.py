@@ -1,119 +1,22 @@
 """Compiled loops of alternating least squares: conjugate gradients a row, and residuals.
 
 A row's problem is min Σ_e w_e (t_e − f_e·x)² + Σ_a d_a x_a², its entries e naming rows f_e of a
-factor F. F has zero columns up to whole vectors. Entries are taken eight at a time, so that
-neither the sums over a vector's lanes nor the traffic of x cost much.
+factor F. F has zero columns up to whole vectors. Entries are taken eight at a time.
 """
 
 import numpy as np
-from numba import types
-from numba.extending import intrinsic, overload
 
+from factorkit.completion._batches import BATCH, add_products, add_rows, dots
 from factorkit.utils._jit import kernel
-from factorkit.utils._vector_ir import INDEX, Vectors, constant
-
-_BATCH = 8
-# A row's steps end where the squared norm of its preconditioned gradient is this part of the first.
-_ENOUGH = 1e-2
-
-
-def _dots(F, rows, x, out):
-    """``out[b] = F[rows[b]] @ x`` for the eight rows of a batch."""
-    out[:] = F[rows] @ x
-
-
-def _add_rows(F, rows, coefficients, out):
-    """``out += coefficients @ F[rows]`` for the eight rows of a batch."""
-    out += coefficients @ F[rows]
-
-
-@intrinsic
-def _simd_dots(typingctx, F, rows, x, out):
-    def codegen(context, builder, signature, args):
-        F_, rows_, x_, out_ = _arrays(context, builder, signature, args)
-        v = Vectors(builder, F.dtype)
-        starts, n_vectors = _row_starts(builder, v, F_, rows_)
-
-        def multiply(block, sums):
-            at = builder.mul(block, constant(v.lanes))
-            (place,) = v.pointers(x_.data, at, 1)
-            factor = v.load(place)
-            return [
-                v.fma(v.load(next(v.pointers(F_.data, builder.add(start, at), 1))), factor, total)
-                for start, total in zip(starts, sums, strict=True)
-            ]
-
-        sums = v.loop(constant(0), n_vectors, [v.zero] * _BATCH, multiply)
-        for b, total in enumerate(v.sums(sums)):
-            builder.store(total, builder.gep(out_.data, [constant(b)]))
-        return context.get_dummy_value()
-
-    return types.void(F, rows, x, out), codegen
-
-
-@intrinsic
-def _simd_add_rows(typingctx, F, rows, coefficients, out):
-    def codegen(context, builder, signature, args):
-        F_, rows_, coefficients_, out_ = _arrays(context, builder, signature, args)
-        v = Vectors(builder, F.dtype)
-        starts, n_vectors = _row_starts(builder, v, F_, rows_)
-        scales = [
-            v.splat(builder.load(builder.gep(coefficients_.data, [constant(b)])))
-            for b in range(_BATCH)
-        ]
-
-        def add(block, nothing):
-            at = builder.mul(block, constant(v.lanes))
-            # Two sums beside the one in memory: the chain from batch to batch is one addition.
-            sums = [v.zero, v.zero]
-            for b, (start, scale) in enumerate(zip(starts, scales, strict=True)):
-                (place,) = v.pointers(F_.data, builder.add(start, at), 1)
-                sums[b % 2] = v.fma(scale, v.load(place), sums[b % 2])
-            (place,) = v.pointers(out_.data, at, 1)
-            v.store(builder.fadd(v.load(place), builder.fadd(*sums)), place)
-            return nothing
-
-        v.loop(constant(0), n_vectors, [], add)
-        return context.get_dummy_value()
-
-    return types.void(F, rows, coefficients, out), codegen
-
-
-def _arrays(context, builder, signature, args):
-    return [
-        context.make_array(kind)(context, builder, arg)
-        for kind, arg in zip(signature.args, args, strict=True)
-    ]
-
-
-def _row_starts(builder, v, F, rows):
-    """(Offsets of the rows of a batch in F, number of vectors a row.)"""
-    width = builder.extract_value(F.shape, 1)
-    starts = []
-    for b in range(_BATCH):
-        row = builder.load(builder.gep(rows.data, [constant(b)]))
-        row = row if row.type == INDEX else builder.sext(row, INDEX)
-        starts.append(builder.mul(row, width))
-    return starts, builder.sdiv(width, constant(v.lanes))
-
-
-@overload(_dots, inline="always")
-def _overload_dots(F, rows, x, out):
-    return lambda F, rows, x, out: _simd_dots(F, rows, x, out)
-
-
-@overload(_add_rows, inline="always")
-def _overload_add_rows(F, rows, coefficients, out):
-    return lambda F, rows, coefficients, out: _simd_add_rows(F, rows, coefficients, out)
 
 
 @kernel
 def _load_batch(indices, at, stop, rows):
     """Rows of F that the next entries name; the batch is filled up with the first of them."""
-    n = min(_BATCH, stop - at)
+    n = min(BATCH, stop - at)
     for b in range(n):
         rows[b] = indices[at + b]
-    for b in range(n, _BATCH):
+    for b in range(n, BATCH):
         rows[b] = rows[0]
     return n
 
@@ -127,16 +30,16 @@ def _first_pass(
 
     Without `values` the entries are implicit feedback: the target is 1, and confidence 1 + w.
     """
-    rows, dots, coefficients = batch
+    rows, products, coefficients = batch
     zero = F.dtype.type(0)
     loss, weight_sum = 0.0, 0.0
-    for at in range(start, stop, _BATCH):
+    for at in range(start, stop, BATCH):
         n = _load_batch(indices, at, stop, rows)
-        _dots(F, rows, x, dots)
+        dots(F, rows, x, products)
         for b in range(n):
             weight = weights[at + b] if weights.size else F.dtype.type(1)
             if values.size:
-                r = values[at + b] - dots[b]
+                r = values[at + b] - products[b]
                 if offsets.size:
                     r -= offsets[rows[b]]
                 if residuals.size:
@@ -153,35 +56,38 @@ def _first_pass(
                     loss += np.float64(weight) * r * r
                 coefficients[b] = weight * r
             else:
-                r = 1 - dots[b]
-                loss += (1 + np.float64(weight)) * r * r - np.float64(dots[b]) * dots[b]
+                r = 1 - products[b]
+                loss += (1 + np.float64(weight)) * r * r - np.float64(products[b]) * products[b]
                 coefficients[b] = weight * r + 1
             weight_sum += weight
             w[at - start + b] = weight
-        for b in range(n, _BATCH):
+        for b in range(n, BATCH):
             coefficients[b] = zero
-        _add_rows(F, rows, coefficients, g)
+        add_rows(F, rows, coefficients, g)
     return loss, weight_sum
 
 
 @kernel
 def _product(start, stop, indices, w, F, p, q, batch):
     """Add Σ w_e (f_e·p) f_e to q."""
-    rows, dots, coefficients = batch
-    for at in range(start, stop, _BATCH):
+    rows, products, coefficients = batch
+    whole = start + (stop - start) // BATCH * BATCH
+    for at in range(start, whole, BATCH):
+        add_products(F, indices, at, w, at - start, p, q)
+    for at in range(whole, stop, BATCH):
         n = _load_batch(indices, at, stop, rows)
-        _dots(F, rows, p, dots)
+        dots(F, rows, p, products)
         for b in range(n):
-            coefficients[b] = w[at - start + b] * dots[b]
-        for b in range(n, _BATCH):
+            coefficients[b] = w[at - start + b] * products[b]
+        for b in range(n, BATCH):
             coefficients[b] = 0
-        _add_rows(F, rows, coefficients, q)
+        add_rows(F, rows, coefficients, q)
 
 
 @kernel(reduces=True)
 def cg_rows(
     indptr, indices, values, weights, offsets, threshold, redescends, F, mean_squares, base, ridge,
-    n_steps, X, residuals, first, last,
+    n_steps, enough, X, residuals, ended, first, last,
 ):  # fmt: skip
     """Some steps of preconditioned conjugate gradients for rows ``first:last`` of X, in place.
 
@@ -200,10 +106,14 @@ def cg_rows(
     base, ridge : arrays of (padded number of components,) and (m,)
         The quadratic form Σ_a (base_a + ridge_i) x_a² beside the entries.
     n_steps : int
-        At most; a row ends where its gradient is a tenth of the first.
+        At most.
+    enough : float
+        A row ends where the squared norm of its preconditioned gradient is this part of the first.
     X : array of (m, padded number of components)
     residuals : array of (nnz,) or empty
         Gets t_e − f_e·x at the X that came in.
+    ended : array of (m,) or empty
+        Gets whether a row has ended before its steps did.
 
     Returns
     -------
@@ -213,8 +123,7 @@ def cg_rows(
     """
     width = F.shape[1]
     zero = F.dtype.type(0)
-    enough = F.dtype.type(_ENOUGH)
-    batch = (np.zeros(_BATCH, indices.dtype), np.zeros(_BATCH, F.dtype), np.zeros(_BATCH, F.dtype))
+    batch = (np.zeros(BATCH, indices.dtype), np.zeros(BATCH, F.dtype), np.zeros(BATCH, F.dtype))
     g, z, p, q, d = np.zeros((5, width), F.dtype)
     longest = 0
     for i in range(first, last):
@@ -226,6 +135,8 @@ def cg_rows(
         x = X[i]
         if start == stop and values.size:
             x[:] = zero
+            if ended.size:
+                ended[i] = True
             continue
         g[:] = zero
         row_loss, weight_sum = _first_pass(
@@ -269,6 +180,8 @@ def cg_rows(
             for a in range(width):
                 p[a] = z[a] + ratio * p[a]
             rho = new_rho
+        if ended.size:
+            ended[i] = not rho > enough * first_rho
     return loss, penalty, step, size
 
 
@@ -276,14 +189,14 @@ def cg_rows(
 def _add_gram(start, stop, indices, w, F, A, batch):
     """Add Σ w_e f_e f_eᵀ to A."""
     rows, _, coefficients = batch
-    for at in range(start, stop, _BATCH):
+    for at in range(start, stop, BATCH):
         n = _load_batch(indices, at, stop, rows)
         for a in range(len(A)):
             for b in range(n):
                 coefficients[b] = w[at - start + b] * F[rows[b], a]
-            for b in range(n, _BATCH):
+            for b in range(n, BATCH):
                 coefficients[b] = 0
-            _add_rows(F, rows, coefficients, A[a])
+            add_rows(F, rows, coefficients, A[a])
 
 
 @kernel
@@ -299,7 +212,7 @@ def positive_rows(
     """
     width = F.shape[1]
     zero = F.dtype.type(0)
-    batch = (np.zeros(_BATCH, indices.dtype), np.zeros(_BATCH, F.dtype), np.zeros(_BATCH, F.dtype))
+    batch = (np.zeros(BATCH, indices.dtype), np.zeros(BATCH, F.dtype), np.zeros(BATCH, F.dtype))
     g = np.zeros(width, F.dtype)
     A = np.zeros((n_components, width), F.dtype)
     longest = 0

@@ -20,6 +20,9 @@ from ._recommend import RecommenderMixin
 from ._robust import loss_of, robust_start, sigmas
 from ._start import random_columns, svd_columns
 
+# Coefficients up to which a line's Cholesky factorization costs less than three steps.
+_FACTORED = 16
+
 
 class AltMinCompletion(RecommenderMixin, CompletionBase):
     """Matrix completion by alternating minimization, with biases.
@@ -34,9 +37,9 @@ class AltMinCompletion(RecommenderMixin, CompletionBase):
 
     over the factors u, v and the biases b, c of rows and columns, where Ω holds the observed
     entries and ρ(r) = r², or Huber's or Tukey's loss. Each half step solves a small least-squares
-    problem for each row (or column), by default approximately, which alternating minimization
-    survives [1]_: a few conjugate gradient steps from the last solution, at a cost of
-    O(n_entries n_components) an iteration instead of O(n_entries n_components²).
+    problem for each row (or column), approximately where there are many components, which
+    alternating minimization survives [1]_: a few conjugate gradient steps from the last solution,
+    at a cost of O(n_entries n_components) an iteration instead of O(n_entries n_components²).
 
     Read more in the :ref:`User Guide <completion>`.
 
@@ -62,7 +65,9 @@ class AltMinCompletion(RecommenderMixin, CompletionBase):
 
     solver : {"auto", "cg", "cholesky"}, default="auto"
         "cg" takes `cg_steps` preconditioned conjugate gradient steps a line, "cholesky" solves
-        exactly. "auto" takes "cg". With ``positive=True`` coordinate descent is used instead.
+        exactly. "auto" takes "cholesky" for at most 16 coefficients a line and the squared loss,
+        for which it costs no more, else "cg". With ``positive=True`` coordinate descent is used
+        instead.
 
     cg_steps : int, default=3
         Most steps a half step; a line whose gradient is down to a tenth takes no more.
@@ -389,9 +394,14 @@ class AltMinCompletion(RecommenderMixin, CompletionBase):
     def _make_model(self, mean):
         return Model(
             self.n_components, mean, self.row_bias, self.column_bias, self.alpha,
-            self.alpha_scaling == "counts", "cg" if self.solver == "auto" else self.solver,
-            self.cg_steps, self.positive,
+            self.alpha_scaling == "counts", self._solver(), self.cg_steps, self.positive,
         )  # fmt: skip
+
+    def _solver(self):
+        if self.solver != "auto":
+            return self.solver
+        few = self.n_components + (self.row_bias or self.column_bias) <= _FACTORED
+        return "cholesky" if few and self.loss == "squared" else "cg"
 
     def _start(self, X, model, rng):
         if self.warm_start and hasattr(self, "embedding_"):

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import solve_triangular
 
-from ..utils._sparse_kernels import padded_width
+from ..utils._sparse_kernels import aligned_zeros, padded_width
 from ..utils._threads import blocks_of
 from ._entries import Side
 from ._gibbs_kernels import pattern_sweep
@@ -71,7 +71,7 @@ class Lines:
 
     @classmethod
     def start(cls, side, others, k, pattern, rng):
-        X = np.zeros((len(side), padded_width(k, side.dtype)), side.dtype)
+        X = aligned_zeros((len(side), padded_width(k, side.dtype)), side.dtype)
         X[:, :k] = 0.1 * rng.standard_normal((len(side), k))
         B = np.zeros((len(others) if pattern else 0, k), side.dtype)
         return cls(side, others, X, RowPrior(np.zeros(k), np.eye(k), B), np.zeros((len(side), k)))

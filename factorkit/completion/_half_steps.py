@@ -15,6 +15,8 @@ from ..utils._threads import blocks_of
 from ._als_kernels import cg_rows, positive_rows
 from ._normal_kernels import normal_rows
 
+# Conjugate gradients go on until the squared norm of the gradient is this part of the first.
+_ENOUGH = 1e-2
 # Rows of a factor in a temporary array.
 _ROWS = 4096
 # Added to the diagonals of Gram matrices, in parts of their mean.
@@ -68,7 +70,7 @@ class HalfStep(NamedTuple):
 
 def cg(
     side, X, F, ridge, n_steps, workers, *,
-    values=None, offsets=None, base=None, loss=SQUARED, residuals=None,
+    values=None, offsets=None, base=None, loss=SQUARED, residuals=None, enough=_ENOUGH, ended=None,
 ):  # fmt: skip
     """Some conjugate gradient steps for all lines, in place; none only looks. See `cg_rows`."""
     mean_squares = np.zeros(F.shape[1], F.dtype)
@@ -79,11 +81,12 @@ def cg(
     values = side.values if values is None else values
     offsets = nothing if offsets is None else offsets
     residuals = nothing if residuals is None else residuals
+    ended = np.empty(0, bool) if ended is None else ended
 
     def run(first, last):
         return cg_rows(
             side.indptr, side.indices, values, side.weights, offsets, *loss,
-            F, mean_squares, base, ridge, n_steps, X, residuals, first, last,
+            F, mean_squares, base, ridge, n_steps, enough, X, residuals, ended, first, last,
         )  # fmt: skip
 
     return _total(workers.map(run, _blocks(side, 4 * (n_steps + 1) * F.shape[1])))

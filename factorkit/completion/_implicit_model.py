@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..utils._linalg import gram, squared_norm
-from ..utils._sparse_kernels import padded_width
+from ..utils._sparse_kernels import aligned_zeros, padded_width
 from ._half_steps import balance, cg, rotate, solve_normal
 
 
@@ -29,7 +29,7 @@ class ImplicitModel:
         return self.n_factors
 
     def zeros(self, n_lines, dtype):
-        return np.zeros((n_lines, padded_width(self.n_factors, dtype)), dtype)
+        return aligned_zeros((n_lines, padded_width(self.n_factors, dtype)), dtype)
 
     def ridge(self, side):
         return np.full(len(side), self.alpha, side.weights.dtype)
@@ -49,11 +49,12 @@ class ImplicitModel:
         """Turn the basis so that UᵀU is diagonal."""
         rotate(self.n_factors, U, V, previous)
 
-    def half_step(self, side, X, other, own_bias, workers, **options):
-        """Move the lines X of a side, in place, and return the `HalfStep`."""
-        before = self.look(side, X, other, own_bias, workers, self.cg_steps if self._cg else 0)
-        if not self._cg:
-            self._solve(side, X, other, workers)
+    def half_step(self, side, X, other, own_bias, workers, *, looks=True, **options):
+        """Move the lines X of a side, in place; the `HalfStep`, or None unless it looks."""
+        if self._cg:
+            return self.look(side, X, other, own_bias, workers, self.cg_steps)
+        before = self.look(side, X, other, own_bias, workers) if looks else None
+        self._solve(side, X, other, workers)
         return before
 
     def look(self, side, X, other, own_bias, workers, n_steps=0):

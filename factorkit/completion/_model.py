@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..utils._sparse_kernels import padded_width
+from ..utils._sparse_kernels import aligned_zeros, padded_width
 from ._half_steps import SQUARED, Loss, balance, cg, descend, solve_normal
 
 # Thresholds in standard deviations. Under normal noise they keep 95 % (the usual choice) and 98 %
@@ -15,6 +15,13 @@ HUBER, TUKEY = 1.345, 6.0
 _SWEEPS, _MOST_SWEEPS = 4, 10_000
 # Most reweightings of an exact solve with a robust loss.
 _REWEIGHTINGS = 200
+# From so many coefficients on, conjugate gradients get to the rounding errors of single precision
+# sooner than Cholesky factorizations: in ten steps or so, if the penalty is as large as cross
+# validation chooses it. Rows that need more are factored after all.
+_STEPS_FROM, _MOST_STEPS = 96, 16
+# What is left of the squared norm of the gradient then, and the condition number up to which that
+# is little.
+_EXACT, _CONDITION = 1e-12, 100
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class Model:
         return self.n_factors + (self.row_bias or self.column_bias)
 
     def zeros(self, n_lines, dtype):
-        return np.zeros((n_lines, padded_width(self.n_coefficients, dtype)), dtype)
+        return aligned_zeros((n_lines, padded_width(self.n_coefficients, dtype)), dtype)
 
     def ridge(self, side):
         """Weight of the penalty of each line."""
@@ -72,8 +79,10 @@ class Model:
     def before_columns(self, rows, U, V, previous):
         """The basis that suits the rows' half step suits the columns' too."""
 
-    def half_step(self, side, X, other, own_bias, workers, *, loss=SQUARED, residuals=None):
-        """Move the lines X of a side, in place, and return the `HalfStep`.
+    def half_step(
+        self, side, X, other, own_bias, workers, *, loss=SQUARED, residuals=None, looks=True
+    ):
+        """Move the lines X of a side, in place, and return the `HalfStep`, or None unless it looks.
 
         `residuals` gets those of the entries before the step.
         """
@@ -81,10 +90,10 @@ class Model:
             options = {"offsets": offsets, "loss": loss, "residuals": residuals}
             if self.positive:
                 return self._descend(side, X, F, _SWEEPS, 0.0, workers, options)
-            n_steps = self.cg_steps if self.solver == "cg" else 0
-            before = cg(side, X, F, self.ridge(side), n_steps, workers, **options)
-            if self.solver == "cholesky":
-                self._solve(side, X, F, offsets, workers, loss)
+            if self.solver == "cg":
+                return cg(side, X, F, self.ridge(side), self.cg_steps, workers, **options)
+            before = cg(side, X, F, self.ridge(side), 0, workers, **options) if looks else None
+            self._solve(side, X, F, offsets, workers, loss)
             return before
 
     def look(self, side, X, other, own_bias, workers, **options):
@@ -132,8 +141,29 @@ class Model:
             tol = np.finfo(side.dtype).eps ** 0.75
             options = {"offsets": offsets, "loss": loss}
             self._descend(side, X, F, _MOST_SWEEPS, tol, workers, options)
+        elif not loss.is_robust and self._is_sooner_by_steps(side, F):
+            self._solve_by_steps(side, X, F, offsets, workers)
         else:
             self._solve(side, X, F, offsets, workers, loss)
+
+    def _is_sooner_by_steps(self, side, F):
+        if self.solver != "cg" or self.n_coefficients < _STEPS_FROM or side.dtype != np.float32:
+            return False
+        mean_square = side.shares @ np.einsum("ij,ij->i", F, F, dtype=np.float64)
+        return bool(np.all(self.ridge(side) >= mean_square * side.totals / _CONDITION))
+
+    def _solve_by_steps(self, side, X, F, offsets, workers):
+        X[:] = 0  # the result must not depend on where a row comes from
+        ended = np.zeros(len(side), bool)
+        cg(
+            side, X, F, self.ridge(side), _MOST_STEPS, workers, offsets=offsets, enough=_EXACT,
+            ended=ended,
+        )  # fmt: skip
+        left = np.flatnonzero(~ended)
+        if len(left):
+            rows = X[left]
+            self._solve(side.lines(left), rows, F, offsets, workers, SQUARED)
+            X[left] = rows
 
     @contextmanager
     def _design(self, other, own_bias):

@@ -4,7 +4,13 @@ import numpy as np
 from scipy import sparse
 
 from ..utils._linalg import gram, inner, squared_norm
-from ..utils._sparse_kernels import csr_products, csr_transposed_products, padded_rows, padded_width
+from ..utils._sparse_kernels import (
+    aligned_zeros,
+    csr_products,
+    csr_transposed_products,
+    padded_rows,
+    padded_width,
+)
 from ..utils._threads import blocks_of
 
 # Columns a block from which BLAS runs at full speed.
@@ -110,7 +116,7 @@ class SparseData:
         shape = X.shape[1], padded_width(n_components, Wt.dtype)
 
         def block(start, stop):
-            out = np.zeros(shape, dtype=Wt.dtype)
+            out = aligned_zeros(shape, Wt.dtype)
             csr_transposed_products(X.indptr, X.indices, values, Wt, out, start, stop)
             return out
 

@@ -7,6 +7,9 @@ from numba.extending import intrinsic, overload
 from ._jit import kernel
 from ._vector_ir import INDEX, VECTOR_BYTES, Vectors
 
+# Bytes of a line of the cache.
+_LINE = 64
+
 
 def _add_rows(values, columns, start, stop, F, first, row, n_vectors):
     """Sum of ``values[p] * F[columns[p]]`` over a part of F's columns, into `row`."""
@@ -184,9 +187,18 @@ def padded_width(n_components, dtype):
     return -(-n_components // lanes) * lanes
 
 
+def aligned_zeros(shape, dtype):
+    """Zeros that begin with a line of the cache: a vector in two lines takes twice the time."""
+    dtype = np.dtype(dtype)
+    n = int(np.prod(shape))
+    room = np.zeros(n + _LINE // dtype.itemsize, dtype)
+    skipped = -room.__array_interface__["data"][0] % _LINE // dtype.itemsize
+    return room[skipped : skipped + n].reshape(shape)
+
+
 def padded_rows(F):
     """``F.T`` in C order, with zero columns up to a whole number of vectors."""
     n_components, n_rows = F.shape
-    padded = np.zeros((n_rows, padded_width(n_components, F.dtype)), dtype=F.dtype)
+    padded = aligned_zeros((n_rows, padded_width(n_components, F.dtype)), F.dtype)
     padded[:, :n_components] = F.T
     return padded

@@ -147,7 +147,11 @@ class Vectors:
         return self.builder.extract_element(vector, ir.Constant(_LANE, 0))
 
     def sums(self, vectors):
-        """Sums over the lanes of some vectors, as many as a power of two, as scalars.
+        """Sums over the lanes of some vectors, as many as a power of two, as scalars."""
+        return [total for folded in self.folded(vectors) for total in self.elements(folded)]
+
+    def folded(self, vectors):
+        """Those sums as vectors, of as many lanes as there are sums, or of whole vectors.
 
         Pairs of vectors are folded into one, which takes a third of the shuffles of summing one
         vector after the other.
@@ -161,11 +165,13 @@ class Vectors:
                 pairs = zip(folded[::2], folded[1::2], strict=True)
                 folded = [self._fold(a, b, half, group) for a, b in pairs]
                 half *= 2
-            results += [
-                self.builder.extract_element(folded[0], ir.Constant(_LANE, lane))
-                for lane in range(group)
-            ]
+            results += folded
         return results
+
+    def elements(self, vector):
+        """The lanes of a vector as scalars."""
+        lanes = range(vector.type.count)
+        return [self.builder.extract_element(vector, ir.Constant(_LANE, lane)) for lane in lanes]
 
     def _narrow(self, vector, lanes):
         """Add the upper half of a vector to the lower one until `lanes` are left."""

@@ -1,14 +1,17 @@
 """Half steps against closed forms: ridge regression, normal equations, losses entry by entry."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.optimize import nnls
 from sklearn.linear_model import Ridge
 
-from factorkit.completion._als_kernels import _add_rows, _dots
+from factorkit.completion import _batches
 from factorkit.completion._entries import Side, column_side, observed_csr, row_side
 from factorkit.completion._half_steps import Loss, balance, cg, descend, solve_normal
+from factorkit.completion._model import Model
 from factorkit.utils._jit import kernel
 from factorkit.utils._sparse_kernels import padded_width
 from factorkit.utils._threads import Workers
@@ -18,12 +21,17 @@ from ._planted import rating_like
 
 @kernel
 def dots(F, rows, x, out):
-    _dots(F, rows, x, out)
+    _batches.dots(F, rows, x, out)
 
 
 @kernel
 def add_rows(F, rows, coefficients, out):
-    _add_rows(F, rows, coefficients, out)
+    _batches.add_rows(F, rows, coefficients, out)
+
+
+@kernel
+def add_products(F, indices, at, w, first, p, q):
+    _batches.add_products(F, indices, at, w, first, p, q)
 
 
 def padded(A, dtype=np.float64):
@@ -67,6 +75,12 @@ def test_batches_of_rows_multiply_as_numpy_does(rng, dtype, index, k):
     total, coefficients = np.ones(F.shape[1], dtype), rng.standard_normal(8).astype(dtype)
     add_rows(F, rows, coefficients, total)
     assert_allclose(total, 1 + coefficients @ F[rows], rtol=tol, atol=tol)
+    weights = rng.standard_normal(11).astype(dtype)
+    for run in (add_products, add_products.py_func):
+        total = np.ones(F.shape[1], dtype)
+        run(F, np.append([0, 0], rows), 2, weights, 3, x, total)
+        expected = 1 + (weights[3:] * (F[rows] @ x)) @ F[rows]
+        assert_allclose(total, expected, rtol=10 * tol, atol=10 * tol)
 
 
 def test_cg_steps_converge_to_ridge_regression(problem):
@@ -211,3 +225,47 @@ def test_wide_indices_become_short_ones_and_values_stay_shared(rng):
     assert np.shares_memory(short.data, wide.data)
     assert_allclose(short.toarray(), X.toarray())
     assert wide.indices.dtype == np.int64
+
+
+@pytest.mark.parametrize("alpha", [3.0, 0.5, 1e-4])
+def test_exact_rows_by_steps_are_those_by_factorization(rng, monkeypatch, alpha):
+    X = rating_like(rng)
+    model = Model(100, 0.3, True, True, alpha, True)
+    calls = []
+    by_steps = Model._solve_by_steps
+    monkeypatch.setattr(Model, "_solve_by_steps", lambda *args: calls.append(1) or by_steps(*args))
+    results = []
+    for dtype in (np.float32, np.float64):
+        side = row_side(*observed_csr(X.astype(dtype), None))
+        V = model.zeros(X.shape[1], dtype)
+        V[:, :101] = 0.3 * np.random.default_rng(0).standard_normal((X.shape[1], 101))
+        with Workers(1) as workers:
+            results.append(model.solve(side, V, True, workers)[:, :101])
+    # Single precision alone, and only where the penalty bounds the condition number.
+    assert len(calls) == (alpha > 0.1)
+    tol = 1e-5 if alpha > 0.1 else 1e-3
+    assert_allclose(*results, atol=tol * np.abs(results[1]).max())
+
+
+@pytest.mark.parametrize("n_steps", [1, 4])
+def test_rows_whose_steps_do_not_suffice_are_factored(rng, monkeypatch, n_steps):
+    monkeypatch.setattr("factorkit.completion._model._MOST_STEPS", n_steps)
+    X = rating_like(rng)
+    model = Model(100, 0.3, True, True, 0.5, True)
+    side = row_side(*observed_csr(X.astype(np.float32), None))
+    V = model.zeros(X.shape[1], np.float32)
+    V[:, :101] = 0.3 * rng.standard_normal((X.shape[1], 101))
+    with Workers(1) as workers:
+        few = model.solve(side, V, True, workers)
+        factored = replace(model, solver="cholesky").solve(side, V, True, workers)
+    assert_allclose(few, factored, atol=1e-5 * np.abs(factored).max())
+
+
+def test_steps_say_which_rows_have_ended(problem):
+    side, F, ridge, k = problem
+    X, ended = padded(np.zeros((len(side), k))), np.zeros(len(side), bool)
+    with Workers(1) as workers:
+        cg(side, X, F, ridge, 1, workers, enough=1e-20, ended=ended)
+        assert ended.any() and not ended.all()  # an empty row has; others take more than one step
+        cg(side, X, F, ridge, 10 * k, workers, enough=1e-20, ended=ended)
+    assert ended.all()

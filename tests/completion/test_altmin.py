@@ -274,3 +274,23 @@ def test_weights_where_nothing_is_observed_are_refused(rng):
     X[X == 0] = np.nan
     with pytest.raises(ValueError, match="only zero weights where X has a value"):
         AltMinCompletion(2).fit(X, entry_weight=np.isnan(X).astype(float))
+
+
+@pytest.mark.parametrize(
+    "k, options, expected",
+    [
+        (15, {}, "cholesky"),
+        (16, {}, "cg"),
+        (16, {"row_bias": False, "column_bias": False}, "cholesky"),
+        (5, {"loss": "huber"}, "cg"),
+    ],
+)
+def test_few_coefficients_are_solved_exactly_by_default(rng, k, options, expected):
+    X = rating_like(rng)
+    fits = [
+        AltMinCompletion(k, solver=solver, max_iter=3, tol=0, random_state=0, **options).fit(X)
+        for solver in ("auto", "cg", "cholesky")
+    ]
+    auto, *others = (fit.components_ for fit in fits)
+    same = dict(zip(("cg", "cholesky"), (np.array_equal(auto, c) for c in others), strict=True))
+    assert same == {expected: True, ({"cg", "cholesky"} - {expected}).pop(): False}
