@@ -13,28 +13,28 @@ _TOGETHER, _SHORT = 4, 512
 _FULL = 0.3
 
 
-def _pass(y, x, B, row, last, this, change, scale, n_vectors):
+def _pass(y, x, B, row, last, this, change, scale, floor, n_vectors):
     """Finish the last coordinate's change of a row's model y, and sum the next derivatives.
 
     All arrays are flat; the row and its two components begin at offsets. Returns Σ x h / y and
-    Σ x h² / y².
+    Σ x h² / y². Where nothing but rounding is left of a model, or zero, it is the floor.
     """
     n = n_vectors * VECTOR_BYTES // x.itemsize
-    y[row : row + n] += change * B[last : last + n]
+    y[row : row + n] = np.maximum(y[row : row + n] + change * B[last : last + n], floor)
     z = B[this : this + n] / y[row : row + n]
     xz = x[row : row + n] * z
     return xz.sum(), (xz * z).sum()
 
 
 @intrinsic
-def _simd_pass(typingctx, y, x, B, row, last, this, change, scale, n_vectors):
+def _simd_pass(typingctx, y, x, B, row, last, this, change, scale, floor, n_vectors):
     def codegen(context, builder, signature, args):
         y_, x_, B_ = (
             context.make_array(signature.args[at])(context, builder, args[at]) for at in range(3)
         )
-        row_, last_, this_, change_, scale_, n_vectors_ = args[3:]
+        row_, last_, this_, change_, scale_, floor_, n_vectors_ = args[3:]
         v = Vectors(builder, x.dtype)
-        change_, scale_ = v.splat(change_), v.splat(scale_)
+        change_, scale_, floor_ = (v.splat(number) for number in (change_, scale_, floor_))
 
         def at(array, start, block):
             offset = builder.add(start, builder.mul(block, constant(v.lanes)))
@@ -44,6 +44,7 @@ def _simd_pass(typingctx, y, x, B, row, last, this, change, scale, n_vectors):
             r, q = sums
             place = at(y_, row_, block)
             model = v.fma(change_, v.load(at(B_, last_, block)), v.load(place))
+            model = v.maximum(model, floor_)
             v.store(model, place)
             z = v.divide(v.load(at(B_, this_, block)), model, scale_)
             xz = builder.fmul(v.load(at(x_, row_, block)), z)
@@ -53,13 +54,13 @@ def _simd_pass(typingctx, y, x, B, row, last, this, change, scale, n_vectors):
         return context.make_tuple(builder, signature.return_type, sums)
 
     pair = types.UniTuple(x.dtype, 2)
-    return pair(y, x, B, row, last, this, change, scale, n_vectors), codegen
+    return pair(y, x, B, row, last, this, change, scale, floor, n_vectors), codegen
 
 
 @overload(_pass, inline="always")
-def _overload_pass(y, x, B, row, last, this, change, scale, n_vectors):
-    return lambda y, x, B, row, last, this, change, scale, n_vectors: _simd_pass(
-        y, x, B, row, last, this, change, scale, n_vectors
+def _overload_pass(y, x, B, row, last, this, change, scale, floor, n_vectors):
+    return lambda y, x, B, row, last, this, change, scale, floor, n_vectors: _simd_pass(
+        y, x, B, row, last, this, change, scale, floor, n_vectors
     )
 
 
@@ -169,7 +170,7 @@ def _sweep_rows(x, B, blocks, lengths, n_rows, w, base, l1, l2, floor, scale, y,
             n_vectors = max((lengths[i] + lanes - 1) // lanes, 1)
             r, q = _pass(
                 flat_y, flat_x, flat_B, i * width, block + last * width, block + t * width,
-                changes[i], scale, n_vectors,
+                changes[i], scale, floor, n_vectors,
             )  # fmt: skip
             new = _new_coefficient(w[i, t], r, q, base[i, t] + l1, l2, safe, one)
             changes[i] = new - w[i, t]

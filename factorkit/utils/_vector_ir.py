@@ -128,8 +128,12 @@ class Vectors:
             distance *= 2
         return rows
 
+    def maximum(self, x, y):
+        """The greater of two vectors, y where x is NaN."""
+        return self.builder.select(self.builder.fcmp_ordered(">", x, y), x, y)
+
     def positive_part(self, x):
-        return self.builder.select(self.builder.fcmp_ordered(">", x, self.zero), x, self.zero)
+        return self.maximum(x, self.zero)
 
     def sum(self, vector):
         """Sum over the lanes, as a scalar."""
