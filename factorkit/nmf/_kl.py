@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..utils._linalg import products_at, squared_norm
 from ..utils._sparse_kernels import padded_rows
+from ..utils._threads import blocks_of
 from ._kl_kernels import sweep_csr_rows, sweep_dense_rows
 from ._kl_newton import CsrRowsOfX, DenseRowsOfX, newton_rows
 from ._problem import Problem
@@ -136,7 +137,7 @@ class KullbackLeiblerProblem(Problem):
         """
         H = np.ascontiguousarray(H, dtype=np.float64)
         Wt = self._flat_start(H, np.float64)
-        self._sweep(Wt, H, False, 3, valued=False)
+        self._sweep(Wt, H, False, 8, valued=False)
         l1, l2, floor = self.penalty.l1_W, self.penalty.l2_W, self._floor(H.dtype)
 
         def dense(X, base, start):
@@ -155,7 +156,7 @@ class KullbackLeiblerProblem(Problem):
             Wt[:, start:stop] = W.T
             return failed
 
-        failed = sum(self._map_rows(H, dense, csr, work=10.0 * len(H) * (len(H) + 20)))
+        failed = sum(self._map_rows(H, dense, csr, self._exact_blocks(len(H))))
         if failed:
             warnings.warn(
                 f"{failed} of {len(Wt.T)} rows were not solved to full accuracy.",
@@ -195,7 +196,7 @@ class KullbackLeiblerProblem(Problem):
             base = base if base.shape[1] == 1 else base[:, start:stop]
             measure((ratio @ Ht).T, base, start, stop)
 
-        self._map_rows(H, dense, csr, work=8.0 * len(H))
+        self._map_rows(H, dense, csr, self._blocks(H))
         norm = np.linalg.norm(Wt)
         return float(np.linalg.norm(step) / norm) if norm else float(np.any(step))
 
@@ -229,14 +230,27 @@ class KullbackLeiblerProblem(Problem):
         def csr(parts, Ht, base, start, stop):
             return sweep_csr_rows(*parts, Wt, tall, base, start, stop, *options)
 
-        sums = self._map_rows(H, dense, csr, work=8.0 * len(H))
+        sums = self._map_rows(H, dense, csr, self._blocks(H))
         return sum(s[0] for s in sums), sum(s[1] for s in sums)
 
-    def _map_rows(self, H, dense, csr, work):
+    def _blocks(self, H):
+        work = 8.0 * len(H)  # operations an entry
+        return self.rows.blocks(work if self.rows.is_sparse else work * self.rows.shape[1])
+
+    def _exact_blocks(self, k):
+        # The Hessians and the model of a block stay near the second cache, but where that would
+        # be so few rows that the products of pairs of components, which they share, cost more.
+        n, m = self.rows.shape
+        if self.rows.is_sparse:
+            return blocks_of(n, k**2, target=2**18, multiple=8, smallest=8)
+        few = min(2 * k, 2**19 // max(m, 1))
+        return blocks_of(n, max(k**2, 2 * m), target=2**18, multiple=8, smallest=max(few, 8))
+
+    def _map_rows(self, H, dense, csr, blocks):
         """Call one of two functions on blocks of rows, with Σ_j V_ij h_tj as `base`.
 
         `base` has one column where all rows share it, else one a row: of the block for `dense`,
-        of all rows for `csr`. `work` is the number of operations an entry.
+        of all rows for `csr`.
         """
         rows, dtype = self.rows, H.dtype
         shared = H.sum(axis=1, dtype=np.float64).astype(dtype)[:, None]
@@ -247,7 +261,7 @@ class KullbackLeiblerProblem(Problem):
                 base = shared if V is None else H @ V.astype(dtype, copy=False).T
                 return dense(X.astype(dtype, copy=False), base, start)
 
-            return self.workers.map(block, rows.blocks(work * rows.shape[1]))
+            return self.workers.map(block, blocks)
 
         X, Ht = rows.X, np.ascontiguousarray(H.T)
         base = shared
@@ -257,9 +271,7 @@ class KullbackLeiblerProblem(Problem):
             base = np.ascontiguousarray((V @ Ht).T)
         values = X.data if rows.weight is None else X.data * rows.weight.astype(dtype)
         parts = (X.indptr, X.indices, values.astype(dtype, copy=False))
-        return self.workers.map(
-            lambda start, stop: csr(parts, Ht, base, start, stop), rows.blocks(work)
-        )
+        return self.workers.map(lambda start, stop: csr(parts, Ht, base, start, stop), blocks)
 
     def _flat_start(self, H, dtype):
         """The same coefficient for all components of a row, exact in the row's total."""

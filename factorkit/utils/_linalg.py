@@ -5,6 +5,9 @@ from scipy import sparse
 
 from ._jit import kernel
 
+# Products of pairs of components at a time.
+_PAIRS = 2**16
+
 
 @kernel(reduces=True)
 def _inner(a, b):
@@ -46,14 +49,20 @@ def drop_dead(F, G):
 def row_grams(V, H):
     """Σ_j V_ij h_j h_j^T for each row i of V, of shape (n_rows, n_components, n_components).
 
-    One product of V with all pairs of components: at BLAS's speed, a component at a time to save
-    memory.
+    Products of V with products of pairs of components: at BLAS's speed, and a few pairs and
+    features at a time, so that the pairs stay in the cache.
     """
-    k = len(H)
+    k, m = H.shape
     Q = np.empty((len(V), k, k), dtype=H.dtype)
-    for t in range(k):
-        Q[:, t, t:] = V @ (H[t] * H[t:]).T
-        Q[:, t + 1 :, t] = Q[:, t, t + 1 :]
+    width = max(_PAIRS // (8 * max(k, 1)), 64)
+    for t in range(0, k, 8):
+        s = min(t + 8, k)
+        sums = np.zeros((len(V), (s - t) * (k - t)), dtype=H.dtype)
+        for j in range(0, m, width):
+            h = H[:, j : j + width]
+            sums += V[:, j : j + width] @ (h[t:s, None] * h[t:]).reshape(-1, h.shape[1]).T
+        Q[:, t:s, t:] = sums.reshape(len(V), s - t, k - t)
+        Q[:, s:, t:s] = Q[:, t:s, s:].transpose(0, 2, 1)
     return Q
 
 
