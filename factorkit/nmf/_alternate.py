@@ -106,8 +106,9 @@ def alternate(
         # than steps gain.
         slack = 4 * rounding(best) if Wt.dtype == np.float64 else 0.0
         slack = slack if best > 25 * slack else 0.0
-        # Where an exact fit moves on, it is the scale that drifts, with nothing to hold it.
-        plain = not extrapolated or (decrease <= 0 and best <= eps * magnitude)
+        # Where no more is gained than rounding, all that extrapolation moves on is the scale of the
+        # factors, which nothing holds: by a bit an iteration, until numbers overflow.
+        plain = not extrapolated or decrease <= slack
         H_from = H_new if plain else _extrapolate(H_new, H_last, weight, keep)
         H_last = H_new
         scale = rescale(*accepted) if rescale is not None else None

@@ -1,9 +1,12 @@
 """Data and arguments that broke a fit, or that it did not name."""
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_wine
+from sklearn.exceptions import ConvergenceWarning
 
 from factorkit import NMF
 
@@ -91,3 +94,20 @@ def test_weights_of_another_kind_are_named(weights, message):
 def test_a_beta_that_is_no_number_is_refused(beta_loss):
     with pytest.raises(ValueError, match="beta_loss"):
         NMF(2, beta_loss=beta_loss).fit(np.ones((8, 5)))
+
+
+@pytest.mark.parametrize("beta_loss", ["frobenius", "kullback-leibler"])
+@pytest.mark.parametrize("holes", [0.0, 0.3])
+def test_a_scale_that_nothing_holds_stays_in_range(beta_loss, holes):
+    # Long after the minimum is reached extrapolation goes on, in the scale of the two factors.
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        X = rng.random((30, 20))
+        X[rng.random(X.shape) < holes] = np.nan
+        options = {"beta_loss": beta_loss, "init": "random", "random_state": 0}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            long = NMF(1, tol=0, max_iter=1500, **options).fit(X)
+        short = NMF(1, tol=1e-6, max_iter=1500, **options).fit(X)
+        assert 1e-15 < long.components_.max() < 1e15
+        assert_allclose(long.objective_[-1], short.objective_[-1], rtol=1e-9)
