@@ -10,6 +10,8 @@ from ._half_steps import SQUARED
 
 # Extrapolation: at most this much of the last step; from the second iteration on.
 _MOST_MOMENTUM, _FIRST_EXTRAPOLATED = 0.9, 1
+# Nesterov's sequence starts here: the shares of its beginning, which is at 1, cost an iteration.
+_FIRST_MOMENTUM = 2.0
 # Squared coefficients that count as none, in parts of the largest so far: where the penalty makes
 # all vanish, steps relative to what is left would never get small.
 _VANISHED = 1e-4
@@ -56,7 +58,7 @@ def alternate(
     largest = 0.0
     previous = model.zeros(len(V), V.dtype)
     previous[:] = V
-    momentum = 1.0
+    momentum = _FIRST_MOMENTUM
     loss = SQUARED
     residuals = None if loss_of is None else np.zeros_like(columns.values)
     if loss_of is not None:
@@ -93,7 +95,7 @@ def alternate(
 
 
 def graded_start(rows, columns, U, V, model, workers):
-    """Iterations with a penalty that falls to the model's: one each.
+    """Iterations with a penalty that falls to the model's, one each, in place.
 
     From small random factors, a small penalty lets the first half steps fit single rows with
     huge coefficients, from which alternation may not find back.
@@ -102,8 +104,8 @@ def graded_start(rows, columns, U, V, model, workers):
     for part in _GRADES:
         if part * unit > 1.5 * model.alpha:
             graded = replace(model, alpha=part * unit)
-            U, V, *_ = alternate(rows, columns, U, V, graded, tol=0, max_iter=1, workers=workers)
-    return U, V
+            graded.half_step(rows, U, V, model.row_bias, workers, looks=False)
+            graded.half_step(columns, V, U, model.column_bias, workers, looks=False)
 
 
 def _extrapolate(V, previous, momentum, rises, model):

@@ -6,8 +6,11 @@ factor F. F has zero columns up to whole vectors. Entries are taken eight at a t
 
 import numpy as np
 
-from factorkit.completion._batches import BATCH, add_products, add_rows, dots
+from factorkit.completion._batches import BATCH, add_products, add_residuals, add_rows, dots
 from factorkit.utils._jit import kernel
+
+# Entries whose products are held at a time, whole batches.
+_CHUNK = 256
 
 
 @kernel
@@ -22,9 +25,44 @@ def _load_batch(indices, at, stop, rows):
 
 
 @kernel(reduces=True)
+def _squared_pass(start, stop, indices, values, weights, offsets, F, x, g, w, rows, chunk):
+    """`_first_pass` for the squared loss: vectors throughout, no branch an entry."""
+    r, extra = chunk
+    one = F.dtype.type(1)
+    unit = F.dtype.type(0) if values.size else one
+    loss, weight_sum = 0.0, 0.0
+    for at in range(start, stop, len(r)):
+        n = min(len(r), stop - at)
+        whole = n // BATCH * BATCH
+        part = w[at - start :]
+        extra[:n] = unit
+        for e in range(n):
+            part[e] = weights[at + e] if weights.size else one
+        for e in range(n):
+            r[e] = values[at + e] if values.size else one
+        if offsets.size:
+            for e in range(n):
+                r[e] -= offsets[indices[at + e]]
+        for e in range(0, whole, BATCH):
+            add_residuals(F, indices, at + e, r, part, extra, e, x, g)
+        if whole < n:
+            for e in range(n, whole + BATCH):
+                r[e] = part[e] = extra[e] = 0
+            _load_batch(indices, at + whole, stop, rows)
+            add_residuals(F, rows, 0, r, part, extra, whole, x, g)
+        for e in range(n):
+            weight_sum += part[e]
+            loss += np.float64(part[e]) * r[e] * r[e]
+        if not values.size:
+            for e in range(n):
+                loss += 2 * r[e] - one  # r² − p², the preference being 1 = p + r
+    return loss, weight_sum
+
+
+@kernel(reduces=True)
 def _first_pass(
     start, stop, indices, values, weights, offsets, threshold, redescends, F, x, g, w, residuals,
-    batch,
+    batch, chunk,
 ):  # fmt: skip
     """Add Σ w_e (t_e − f_e·x) f_e to g, keep the weights in w; (loss, Σ w).
 
@@ -33,6 +71,10 @@ def _first_pass(
     rows, products, coefficients = batch
     zero = F.dtype.type(0)
     loss, weight_sum = 0.0, 0.0
+    if threshold == np.inf and not residuals.size:
+        return _squared_pass(
+            start, stop, indices, values, weights, offsets, F, x, g, w, rows, chunk
+        )
     for at in range(start, stop, BATCH):
         n = _load_batch(indices, at, stop, rows)
         dots(F, rows, x, products)
@@ -68,20 +110,13 @@ def _first_pass(
 
 
 @kernel
-def _product(start, stop, indices, w, F, p, q, batch):
-    """Add Σ w_e (f_e·p) f_e to q."""
-    rows, products, coefficients = batch
+def _product(start, stop, indices, w, F, p, q, rows):
+    """Add Σ w_e (f_e·p) f_e to q; `rows` holds the last entries if they fill no batch."""
     whole = start + (stop - start) // BATCH * BATCH
     for at in range(start, whole, BATCH):
         add_products(F, indices, at, w, at - start, p, q)
-    for at in range(whole, stop, BATCH):
-        n = _load_batch(indices, at, stop, rows)
-        dots(F, rows, p, products)
-        for b in range(n):
-            coefficients[b] = w[at - start + b] * products[b]
-        for b in range(n, BATCH):
-            coefficients[b] = 0
-        add_rows(F, rows, coefficients, q)
+    if whole < stop:
+        add_products(F, rows, 0, w, whole - start, p, q)
 
 
 @kernel(reduces=True)
@@ -125,10 +160,11 @@ def cg_rows(
     zero = F.dtype.type(0)
     batch = (np.zeros(BATCH, indices.dtype), np.zeros(BATCH, F.dtype), np.zeros(BATCH, F.dtype))
     g, z, p, q, d = np.zeros((5, width), F.dtype)
+    chunk = (np.zeros(_CHUNK, F.dtype), np.zeros(_CHUNK, F.dtype))
     longest = 0
     for i in range(first, last):
         longest = max(longest, np.int64(indptr[i + 1] - indptr[i]))
-    w = np.zeros(longest, F.dtype)
+    w = np.zeros(longest + BATCH, F.dtype)
     loss = penalty = step = size = 0.0
     for i in range(first, last):
         start, stop = np.int64(indptr[i]), np.int64(indptr[i + 1])
@@ -139,9 +175,10 @@ def cg_rows(
                 ended[i] = True
             continue
         g[:] = zero
+        w[stop - start : stop - start + BATCH] = zero  # of what fills the last batch up
         row_loss, weight_sum = _first_pass(
             start, stop, indices, values, weights, offsets, threshold, redescends, F, x, g, w,
-            residuals, batch,
+            residuals, batch, chunk,
         )  # fmt: skip
         loss += row_loss
         mean_weight = F.dtype.type(weight_sum)
@@ -162,7 +199,7 @@ def cg_rows(
                 break
             for a in range(width):
                 q[a] = d[a] * p[a]
-            _product(start, stop, indices, w, F, p, q, batch)
+            _product(start, stop, indices, w, F, p, q, batch[0])
             curvature = 0.0
             for a in range(width):
                 curvature += p[a] * q[a]
@@ -214,11 +251,12 @@ def positive_rows(
     zero = F.dtype.type(0)
     batch = (np.zeros(BATCH, indices.dtype), np.zeros(BATCH, F.dtype), np.zeros(BATCH, F.dtype))
     g = np.zeros(width, F.dtype)
+    chunk = (np.zeros(_CHUNK, F.dtype), np.zeros(_CHUNK, F.dtype))
     A = np.zeros((n_components, width), F.dtype)
     longest = 0
     for i in range(first, last):
         longest = max(longest, np.int64(indptr[i + 1] - indptr[i]))
-    w = np.zeros(longest, F.dtype)
+    w = np.zeros(longest + BATCH, F.dtype)
     loss = penalty = step = size = 0.0
     for i in range(first, last):
         start, stop = np.int64(indptr[i]), np.int64(indptr[i + 1])
@@ -229,7 +267,7 @@ def positive_rows(
         g[:] = zero
         row_loss, _ = _first_pass(
             start, stop, indices, values, weights, offsets, threshold, redescends, F, x, g, w,
-            residuals, batch,
+            residuals, batch, chunk,
         )  # fmt: skip
         loss += row_loss
         A[:] = zero

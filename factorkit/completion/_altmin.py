@@ -316,7 +316,7 @@ class AltMinCompletion(RecommenderMixin, CompletionBase):
                     workers=workers,
                 )  # fmt: skip
             elif not is_warm:
-                U, V = graded_start(rows, columns, U, V, model, workers)
+                graded_start(rows, columns, U, V, model, workers)
             self._model = model
             monitor = reporter(report, self.verbose)
             U, V, trace, loss = alternate(

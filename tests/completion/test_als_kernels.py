@@ -34,6 +34,11 @@ def add_products(F, indices, at, w, first, p, q):
     _batches.add_products(F, indices, at, w, first, p, q)
 
 
+@kernel
+def add_residuals(F, indices, at, r, w, extra, first, x, g):
+    _batches.add_residuals(F, indices, at, r, w, extra, first, x, g)
+
+
 def padded(A, dtype=np.float64):
     out = np.zeros((len(A), padded_width(A.shape[1], dtype)), dtype)
     out[:, : A.shape[1]] = A
@@ -81,6 +86,48 @@ def test_batches_of_rows_multiply_as_numpy_does(rng, dtype, index, k):
         run(F, np.append([0, 0], rows), 2, weights, 3, x, total)
         expected = 1 + (weights[3:] * (F[rows] @ x)) @ F[rows]
         assert_allclose(total, expected, rtol=10 * tol, atol=10 * tol)
+    values, extra = rng.standard_normal((2, 11)).astype(dtype)
+    for run in (add_residuals, add_residuals.py_func):
+        total, r = np.ones(F.shape[1], dtype), values.copy()
+        run(F, np.append([0, 0], rows), 2, r, weights, extra, 3, x, total)
+        assert_allclose(r, np.append(values[:3], values[3:] - F[rows] @ x), rtol=tol, atol=tol)
+        expected = 1 + (weights[3:] * r[3:] + extra[3:]) @ F[rows]
+        assert_allclose(total, expected, rtol=10 * tol, atol=10 * tol)
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 255, 256, 257, 600])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("implicit", [False, True])
+def test_a_step_sees_every_entry_of_a_line_of_any_length(rng, n, weighted, implicit):
+    # One coefficient, so that a step of conjugate gradients solves; two lines, of which one
+    # begins within a batch of the arrays.
+    F = padded(rng.standard_normal((20, 1)))
+    offsets, ridge = rng.standard_normal(20), np.array([0.3, 0.4])
+    x = padded(rng.standard_normal((2, 1)))
+    counts = [3, n]
+    indices = rng.integers(20, size=sum(counts)).astype(np.int32)
+    y, w = rng.uniform(0.5, 2, (2, sum(counts)))
+    indptr = np.cumsum([0, *counts], dtype=np.int32)
+    side = Side(indptr, indices, y, w if weighted else np.empty(0), 20)
+    w = w if weighted else np.ones(len(w))
+    options = {"values": np.empty(0)} if implicit else {"offsets": offsets}
+    before = x.copy()
+    with Workers(1) as workers:
+        seen = cg(side, x, F, ridge, 1, workers, **options)
+    loss = 0.0
+    for i in range(2):
+        part = slice(indptr[i], indptr[i + 1])
+        f = F[indices[part], 0]
+        p = f * before[i, 0]
+        t = y[part] - offsets[indices[part]]
+        if implicit:
+            loss += np.sum((1 + w[part]) * (1 - p) ** 2 - p**2)
+            linear = (1 + w[part]) @ f
+        else:
+            loss += w[part] @ (t - p) ** 2
+            linear = w[part] @ (t * f)
+        assert_allclose(x[i, 0], linear / (w[part] @ f**2 + ridge[i]), rtol=1e-9)
+    assert_allclose(seen.loss, loss, rtol=1e-9)
 
 
 def test_cg_steps_converge_to_ridge_regression(problem):
@@ -121,6 +168,7 @@ def test_losses_penalties_and_gradients_are_those_of_the_formulas(problem, rng, 
     r = np.empty_like(side.values)
     with Workers(1) as workers:
         seen = cg(side, X, F, ridge, 0, workers, loss=loss, residuals=r)
+        assert_allclose(cg(side, X, F, ridge, 0, workers, loss=loss), seen)
     total = penalty = size = 0.0
     for i, f, y, w in rows_of(side, F, k):
         if not len(y):
