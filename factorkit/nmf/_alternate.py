@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..utils._convergence import Trace
+from ..utils._jit import kernel
 
 # Ang and Gillis' constants: first weight, growth of the weight and of its bound, and what a
 # restart divides the weight by.
@@ -11,6 +12,10 @@ _WEIGHT, _GROWTH, _BOUND_GROWTH, _SHRINK = 0.5, 1.05, 1.01, 1.5
 # The objective is flat at its minimum: it can't tell steps below the square root of its relative
 # rounding, times this, from none.
 _RESOLUTION = 10
+
+# A draft in single precision ends where an iteration lowers the objective by less than this part,
+# and does not begin where the first half step is less than this: a good start has digits to lose.
+_DRAFTED, _SETTLED = 1e-5, 0.03
 
 
 def alternate(
@@ -26,8 +31,10 @@ def alternate(
     min_decrease=0.0,
     keep=0.0,
     extrapolated=True,
-    rounding=lambda objective: 0.0,
+    rounding=lambda objective, dtype: 0.0,
     magnitude=0.0,
+    draft=False,
+    first_residual=None,
 ):
     """Alternate two half steps with extrapolation and restarts.
 
@@ -55,9 +62,14 @@ def alternate(
         the model is zero and the data is not.
     extrapolated : bool, default=True
     rounding : callable
-        ``rounding(objective)``: what an objective of that size may be wrong by.
+        ``rounding(objective, dtype)``: what an objective of that size may be wrong by.
     magnitude : float, default=0.0
         The size of the data in the units of the objective.
+    draft : bool, default=False
+        Iterate in single precision for as long as steps stand out from its rounding. At least the
+        last iteration is in double precision, unless `max_iter` or the monitor ends the loop.
+    first_residual : float, default=None
+        Of a W that was just solved for, for this H: the first iteration begins with H.
 
     Returns
     -------
@@ -70,69 +82,116 @@ def alternate(
     A. M. S. Ang and N. Gillis, "Accelerating Nonnegative Matrix Factorization Algorithms Using
     Extrapolation", Neural Computation 31, 2019.
     """
-    trace = Trace()
-    accepted = W_last, H_last = W_from, H_from = Wt, H
-    weight, bound, weight_before = _WEIGHT, 1.0, _WEIGHT
-    slack, eps = 0.0, np.finfo(Wt.dtype).eps
-    best, plain, safe = np.inf, True, None  # the first iteration has no last move
+    trace, dtype = Trace(), Wt.dtype
+    accepted = _cast((Wt, H), np.float32 if draft else dtype)
+    ahead = _Ahead(*accepted, keep)
+    best, slack, safe = np.inf, 0.0, None
     while trace.n_iter < max_iter:
-        W_new, residual_W, _ = step_W(H_from, W_from, safe)
-        W_from = W_new if plain else _extrapolate(W_new, W_last, weight, keep)
-        W_last = W_new  # the one before is done with: the loop's peak memory is in what follows
-        H_new, residual_H, objective = step_H(W_from, H_from, safe, valued=True)
-        if not objective <= best + slack:
+        if first_residual is None:
+            W_new, residual_W, _ = step_W(ahead.H, ahead.W, safe)
+            if draft and not trace.n_iter and residual_W < _SETTLED:
+                accepted, draft = (Wt, H), False
+                ahead = _Ahead(*accepted, keep)
+                continue
+        else:
+            W_new, residual_W, first_residual = ahead.W, first_residual, None
+        ahead.move_W(W_new)
+        H_new, residual_H, objective = step_H(ahead.W, ahead.H, safe, valued=True)
+        residual = max(residual_W, residual_H)
+        if objective <= best + slack:
+            accepted = ahead.W, H_new  # not W_new: the objective belongs to this pair
+            objective = min(objective, best)  # but for rounding
+            trace.add(max(objective, 0.0), residual)
+            decrease, best, safe = best - objective, objective, False
+            error = rounding(best, H_new.dtype)
+            # A rise by rounding is none: near a minimum it would be chance which steps are taken
+            # back, and the result would differ in its eighth digit. An exact fit has no such slack,
+            # or it would go on for ever; nor has float32, whose rounding is more than steps gain.
+            slack = 4 * error if H_new.dtype == np.float64 and best > 100 * error else 0.0
+            # Where no more is gained than rounding, all that extrapolation moves on is the scale of
+            # the factors, which nothing holds: by a bit an iteration, until numbers overflow.
+            ahead.move_H(H_new, plain=not extrapolated or decrease <= slack)
+            scale = rescale(*accepted) if rescale is not None else None
+            if scale is not None:
+                accepted = accepted[0] * scale[:, None], accepted[1] / scale[:, None]
+                ahead.rescale(scale)
+            ended = "converged" if decrease <= min_decrease * best and min_decrease > 0 else None
+            ended = "converged" if residual <= tol and tol > 0 else ended
+            drafted = decrease <= max(_DRAFTED * best, 4 * error)
+        else:
             # A failed iteration costs as much as one that counts. A plain one starts where the
             # accepted pair is, so its residual is that pair's.
-            residual = max(residual_W, residual_H)
-            trace.add(max(best, 0.0), residual if plain else trace.residual[-1])
+            trace.add(max(best, 0.0), residual if ahead.plain else trace.residual[-1])
+            ended = None
             if safe:  # not even a safe step descends
-                resolved = np.sqrt(rounding(best) / magnitude) if magnitude else np.sqrt(eps)
-                done = residual <= max(tol, _RESOLUTION * resolved) or best <= 100 * rounding(best)
-                trace.stop = "converged" if done else "stalled"
-                break
-            W_from, H_from = W_last, H_last = accepted
-            bound, weight, safe, plain = weight_before, weight / _SHRINK, plain, True
-            if monitor is not None and monitor(trace, *accepted):
-                trace.stop = "callback"
-                break
-            continue
-        accepted = W_from, H_new  # not W_new: the objective belongs to this pair
-        objective = min(objective, best)  # but for rounding
-        trace.add(max(objective, 0.0), max(residual_W, residual_H))
-        decrease, best, safe = best - objective, objective, False
-        # A rise by rounding is none: near a minimum it would be chance which steps are taken
-        # back, and the result would differ in its eighth digit. An exact fit has no such slack,
-        # or it would go on for ever, and its scale drift; nor has float32, whose rounding is more
-        # than steps gain.
-        slack = 4 * rounding(best) if Wt.dtype == np.float64 else 0.0
-        slack = slack if best > 25 * slack else 0.0
-        # Where no more is gained than rounding, all that extrapolation moves on is the scale of the
-        # factors, which nothing holds: by a bit an iteration, until numbers overflow.
-        plain = not extrapolated or decrease <= slack
-        H_from = H_new if plain else _extrapolate(H_new, H_last, weight, keep)
-        H_last = H_new
-        scale = rescale(*accepted) if rescale is not None else None
-        if scale is not None:
-            s = scale[:, None]
-            accepted = accepted[0] * s, accepted[1] / s
-            W_from, W_last, H_from, H_last = W_from * s, W_last * s, H_from / s, H_last / s
-        weight_before = weight
-        weight = min(bound, _GROWTH * weight)
-        bound = min(1.0, _BOUND_GROWTH * bound)
+                error = rounding(best, H_new.dtype)
+                resolved = error / magnitude if magnitude else np.finfo(H_new.dtype).eps
+                done = residual <= max(tol, _RESOLUTION * np.sqrt(resolved)) or best <= 100 * error
+                ended = "converged" if done else "stalled"
+            drafted, safe = ahead.plain, ahead.plain
+            ahead.go_back(accepted)
         if monitor is not None and monitor(trace, *accepted):
             trace.stop = "callback"
             break
-        if trace.residual[-1] <= tol and tol > 0:
-            trace.stop = "converged"
+        if draft and (ended or drafted):
+            best += 4 * rounding(best, H_new.dtype)
+            accepted, draft, safe = _cast(accepted, dtype), False, False
+            ahead.cast(dtype)
+        elif ended:
+            trace.stop = ended
             break
-        if decrease <= min_decrease * best and min_decrease > 0:
-            trace.stop = "converged"
-            break
-    return *accepted, trace
+    return *_cast(accepted, dtype), trace
 
 
-def _extrapolate(new, last, weight, keep):
-    ahead = new - last
-    ahead *= new.dtype.type(weight)
-    ahead += new
-    return np.maximum(ahead, new * new.dtype.type(keep) if keep else 0, out=ahead)
+class _Ahead:
+    """Where the next half steps start: ahead of the accepted pair, along its last move."""
+
+    def __init__(self, Wt, H, keep):
+        self.W = self._W_last = Wt
+        self.H = self._H_last = H
+        self._weight, self._bound, self._weight_before = _WEIGHT, 1.0, _WEIGHT
+        self._keep, self.plain = keep, True  # the first iteration has no last move
+
+    def move_W(self, new):
+        self.W = new if self.plain else self._extrapolate(new, self._W_last)
+        self._W_last = new  # the one before is done with: the loop's peak memory is in what follows
+
+    def move_H(self, new, plain):
+        """The pair is accepted: grow bolder."""
+        self.plain = plain
+        self.H = new if plain else self._extrapolate(new, self._H_last)
+        self._H_last = new
+        self._weight_before = self._weight
+        self._weight = min(self._bound, _GROWTH * self._weight)
+        self._bound = min(1.0, _BOUND_GROWTH * self._bound)
+
+    def go_back(self, pair):
+        self.W, self.H = self._W_last, self._H_last = pair
+        self._bound, self._weight = self._weight_before, self._weight / _SHRINK
+        self.plain = True
+
+    def rescale(self, scale):
+        s = scale[:, None]
+        self.W, self._W_last = self.W * s, self._W_last * s
+        self.H, self._H_last = self.H / s, self._H_last / s
+
+    def cast(self, dtype):
+        arrays = _cast((self.W, self._W_last, self.H, self._H_last), dtype)
+        self.W, self._W_last, self.H, self._H_last = arrays
+
+    def _extrapolate(self, new, last):
+        ahead = np.empty(new.shape, new.dtype)
+        weight, keep = (new.dtype.type(number) for number in (self._weight, self._keep))
+        _extrapolate(new.ravel(), last.ravel(), weight, keep, ahead.ravel())
+        return ahead
+
+
+@kernel
+def _extrapolate(new, last, weight, keep, out):
+    for i in range(new.size):
+        ahead, least = new[i] + weight * (new[i] - last[i]), keep * new[i]
+        out[i] = ahead if ahead > least else least
+
+
+def _cast(arrays, dtype):
+    return tuple(array.astype(dtype, copy=False) for array in arrays)

@@ -26,25 +26,30 @@ def coarse_start(problem, Wt, H):
     -------
     Wt, H : ndarray
         A start whose objective is no higher.
+    residual : float or None
+        That of W, where W was solved for from this H.
     """
     short, long = sorted(problem.data.shape)
     n_rows = max(long // _PART, _ROWS_PER_FEATURE * short, _ROWS_PER_COMPONENT * len(H))
     if n_rows > long // 3:
-        return Wt, H
+        return Wt, H, None
     n_samples = problem.data.shape[0]
     if n_samples < long:
-        H, Wt = coarse_start(problem.transposed(), H, Wt)
-        return Wt, H
+        H, Wt, _ = coarse_start(problem.transposed(), H, Wt)
+        return Wt, H, None
     rows = np.sort(np.random.default_rng(0).permutation(n_samples)[:n_rows])
-    part_Wt, part_H, _ = problem.part(rows).alternate(
-        np.ascontiguousarray(Wt[:, rows]),
-        H,
+    # What follows on all samples corrects the rounding.
+    dtype = np.float32 if problem.fits_single(Wt, H) else Wt.dtype
+    part_Wt, part_H, _ = problem.part(rows, dtype).alternate(
+        np.ascontiguousarray(Wt[:, rows], dtype=dtype),
+        H.astype(dtype, copy=False),
         tol=0,
         **problem.coarse_options,
     )
-    filled = Wt.copy()
+    dtype = dtype if problem.drafts else Wt.dtype
+    filled, part_H = Wt.astype(dtype), part_H.astype(dtype, copy=False)
     filled[:, rows] = part_Wt
-    filled, _, objective = problem.fill_W(part_H, filled)
+    filled, residual, objective = problem.fill_W(part_H, filled)
     if objective < problem.objective(Wt, H):
-        return filled, part_H
-    return Wt, H
+        return filled.astype(Wt.dtype, copy=False), part_H.astype(Wt.dtype, copy=False), residual
+    return Wt, H, None

@@ -31,13 +31,17 @@ class DenseData:
     def T(self):
         return DenseData(self.X.T)
 
-    def take(self, rows):
-        return DenseData(np.ascontiguousarray(self.X[rows]))
+    def take(self, rows, dtype):
+        return DenseData(np.ascontiguousarray(self.X[rows], dtype=dtype))
 
     def squared_norm(self):
         # By blocks of rows: a transposed or strided X must not be copied whole.
         blocks = blocks_of(*self.shape, target=5e5, multiple=1)
         return sum(squared_norm(self.X[start:stop]) for start, stop in blocks)
+
+    @property
+    def n_stored(self):
+        return self.X.size
 
     @property
     def density(self):
@@ -92,11 +96,15 @@ class SparseData:
     def T(self):
         return SparseData(sparse.csr_array(self.X.T))
 
-    def take(self, rows):
-        return SparseData(self.X[rows])
+    def take(self, rows, dtype):
+        return SparseData(self.X[rows].astype(dtype, copy=False))
 
     def squared_norm(self):
         return squared_norm(self.X.data)
+
+    @property
+    def n_stored(self):
+        return self.X.nnz
 
     @property
     def density(self):
@@ -112,12 +120,11 @@ class SparseData:
 
     def times_samples(self, Wt, workers):
         X, n_components = self.X, Wt.shape[0]
-        values = X.data.astype(Wt.dtype, copy=False)
         shape = X.shape[1], padded_width(n_components, Wt.dtype)
 
         def block(start, stop):
             out = aligned_zeros(shape, Wt.dtype)
-            csr_transposed_products(X.indptr, X.indices, values, Wt, out, start, stop)
+            csr_transposed_products(X.indptr, X.indices, X.data, Wt, out, start, stop)
             return out
 
         # Each block adds up in an array of its own: at most four, however many the threads.
@@ -131,11 +138,10 @@ class SparseData:
     def times_features(self, H, workers):
         X, n_components = self.X, H.shape[0]
         padded = padded_rows(H)
-        values = X.data.astype(H.dtype, copy=False)
         out = np.empty((n_components, X.shape[0]), dtype=H.dtype)
         work = 2.0 * n_components * (X.nnz / max(X.shape[0], 1) + 1)
         workers.map(
-            lambda start, stop: csr_products(X.indptr, X.indices, values, padded, out, start, stop),
+            lambda start, stop: csr_products(X.indptr, X.indices, X.data, padded, out, start, stop),
             blocks_of(X.shape[0], work),
         )
         return out

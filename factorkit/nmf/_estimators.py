@@ -1,6 +1,7 @@
 """The NMF estimator."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -258,7 +259,7 @@ class NMF(NMFBase):
             problem, scale = self._problem(X, sample_weight, entry_weight, penalty, workers, rng)
             Wt = Wt if scale is None else Wt * scale
             with iterate_with_callbacks(
-                self, self.max_iter, X_given, attributes=self._as_fitted
+                self, self.max_iter, X_given, attributes=partial(self._as_fitted, X.dtype)
             ) as report:
                 Wt, H, trace = factorize(
                     problem,
@@ -337,9 +338,10 @@ class NMF(NMFBase):
         W = self._solve_W(X, entry_weight, H, workers)
         return W, np.ascontiguousarray(W.T.astype(X.dtype, copy=False))
 
-    def _as_fitted(self, Wt, H):
+    def _as_fitted(self, dtype, Wt, H):
+        # The first iterations may be in another precision than the data.
         return {
-            "components_": H.copy(),
+            "components_": np.array(H, dtype=dtype),
             "n_components_": len(H),
         }
 

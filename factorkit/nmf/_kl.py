@@ -10,24 +10,18 @@ in float32), so that the divergence stays finite.
 import warnings
 
 import numpy as np
-from scipy import sparse, special
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from ..utils._linalg import products_at, squared_norm
 from ..utils._sparse_kernels import padded_rows
 from ..utils._threads import blocks_of
-from ._kl_kernels import sweep_csr_rows, sweep_dense_rows
+from ._kl_kernels import divergence_sum, sweep_csr_rows, sweep_dense_rows, value_sums
 from ._kl_newton import CsrRowsOfX, DenseRowsOfX, newton_rows
 from ._problem import Problem
 
-
-def _x_log_x_minus_x(x, v):
-    return v * (np.where(x > 0, x * np.log(np.where(x > 0, x, 1.0)), 0.0) - x)
-
-
-def _divergence(X, Y):
-    ratio = np.divide(X, Y, out=np.ones(Y.shape), where=Y > 0)
-    return float(np.sum(special.xlogy(X, ratio) - X + Y, dtype=np.float64))
+# Sweeps that `fill_W` does.
+FILL_SWEEPS = 3
 
 
 class KullbackLeiblerProblem(Problem):
@@ -48,15 +42,16 @@ class KullbackLeiblerProblem(Problem):
     coarse_options = {"max_iter": 12, "min_decrease": 3e-3}
     # The divergence is infinite where the model is zero and the data is not.
     keep = 0.1
+    drafts = True
 
     def __init__(self, rows, penalty, workers, constants=None):
         self.rows, self.penalty, self.workers = rows, penalty, workers
         # Σ V (x log x − x) and the mean of the nonzeros: the same for the transpose.
         if constants is None:
-            self.constant = rows.sums(lambda x, v: _x_log_x_minus_x(x.astype(np.float64), v))
-            total = rows.sums(lambda x, v: x)
-            count = rows.sums(lambda x, v: x > 0)
-            self.mean, self.magnitude = (total / count, total) if count else (1.0, 0.0)
+            sums = [value_sums(x, v) for x, v in rows.values()]
+            logs, total, weight = (sum(part) for part in zip(*sums, strict=True))
+            self.constant = logs - total
+            self.mean, self.magnitude = (total / weight, total) if weight else (1.0, 0.0)
         else:
             self.constant, self.mean, self.magnitude = constants
         self._transposed = None
@@ -64,6 +59,10 @@ class KullbackLeiblerProblem(Problem):
     @property
     def data(self):
         return self.rows
+
+    @property
+    def typical(self):
+        return self.mean
 
     def transposed(self):
         if self._transposed is None:
@@ -76,10 +75,10 @@ class KullbackLeiblerProblem(Problem):
             self._transposed._transposed = self
         return self._transposed
 
-    def part(self, chosen):
+    def part(self, chosen, dtype):
         ratio = len(chosen) / self.rows.shape[0]
         return KullbackLeiblerProblem(
-            self.rows.take(chosen), self.penalty.with_samples(ratio), self.workers
+            self.rows.take(chosen, dtype), self.penalty.with_samples(ratio), self.workers
         )
 
     def step_H(self, Wt, H, safe=False, valued=False):
@@ -98,7 +97,7 @@ class KullbackLeiblerProblem(Problem):
 
     def fill_W(self, H, Wt):
         """W for all samples after H came from a part of them."""
-        return self.step_W(H, self._flat_start(H, Wt.dtype), valued=True, max_sweeps=2)
+        return self.step_W(H, self._flat_start(H, Wt.dtype), valued=True, max_sweeps=FILL_SWEEPS)
 
     def objective(self, Wt, H):
         _, value = self._sweep(Wt.copy(), H, False, 0)
@@ -117,7 +116,7 @@ class KullbackLeiblerProblem(Problem):
             weight = 1.0 if rows.weight is None else rows.weight.astype(np.float64)
             owner = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
             model = products_at(Wt, H, owner, X.indices) + floor
-            total = _divergence(weight * X.data, weight * model)
+            total = divergence_sum(weight * X.data, weight * model)
             # The zeros' part of the model is what the nonzeros leave of the total.
             others = 0.0 if rows.only_stored else Wt.sum(axis=1) @ H.sum(axis=1) - model.sum()
             return total + others
@@ -125,7 +124,7 @@ class KullbackLeiblerProblem(Problem):
         def block(start, stop):
             X, V = rows.block(start, stop)
             Y = Wt[:, start:stop].T @ H + floor
-            return _divergence(X, Y if V is None else V * Y)
+            return divergence_sum(X.ravel(), (Y if V is None else V * Y).ravel())
 
         return sum(self.workers.map(block, rows.blocks(8.0 * len(H) * rows.shape[1])))
 
@@ -219,7 +218,7 @@ class KullbackLeiblerProblem(Problem):
         )
         H = np.ascontiguousarray(H)
         # The last row, of zeros, is for what lies beyond a row's nonzeros.
-        tall = padded_rows(np.pad(H, ((0, 0), (0, 1))))
+        tall = padded_rows(H, zero_rows=1)
 
         def dense(X, base, start):
             # BLAS makes the model several times as fast as a loop over components would.
@@ -269,8 +268,8 @@ class KullbackLeiblerProblem(Problem):
             weight = np.ones(X.nnz, dtype) if rows.weight is None else rows.weight.astype(dtype)
             V = sparse.csr_array((weight, X.indices, X.indptr), shape=X.shape)
             base = np.ascontiguousarray((V @ Ht).T)
-        values = X.data if rows.weight is None else X.data * rows.weight.astype(dtype)
-        parts = (X.indptr, X.indices, values.astype(dtype, copy=False))
+        values = X.data if rows.weight is None else X.data * rows.weight
+        parts = (X.indptr, X.indices, values)
         return self.workers.map(lambda start, stop: csr(parts, Ht, base, start, stop), blocks)
 
     def _flat_start(self, H, dtype):
@@ -303,5 +302,4 @@ class KullbackLeiblerProblem(Problem):
         if not self.rows.is_complete:
             return 1.0
         total = float(Wt.sum(axis=1, dtype=np.float64) @ H.sum(axis=1, dtype=np.float64))
-        x_total = self.rows.sums(lambda x, v: x)
-        return x_total / total if total > 0 and x_total > 0 else 1.0
+        return self.magnitude / total if total > 0 and self.magnitude > 0 else 1.0

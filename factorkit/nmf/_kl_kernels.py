@@ -1,124 +1,17 @@
 """Compiled loops of NMF with the Kullback-Leibler divergence."""
 
 import numpy as np
-from numba import types
-from numba.extending import intrinsic, overload
 
 from ..utils._jit import kernel
-from ..utils._vector_ir import VECTOR_BYTES, Vectors, constant
+from ..utils._vector_ir import VECTOR_BYTES
+from ._kl_simd import finish_and_sum, gather
 
 # Short rows are swept together: while one waits for its sums, the next one runs.
 _TOGETHER, _SHORT = 4, 512
+# Entries whose logarithms are taken together.
+_CHUNK = 1024
 # Share of nonzeros from which zeros are swept along.
 _FULL = 0.3
-
-
-def _pass(y, x, B, row, last, this, change, scale, floor, n_vectors):
-    """Finish the last coordinate's change of a row's model y, and sum the next derivatives.
-
-    All arrays are flat; the row and its two components begin at offsets. Returns Σ x h / y and
-    Σ x h² / y². Where nothing but rounding is left of a model, or zero, it is the floor.
-    """
-    n = n_vectors * VECTOR_BYTES // x.itemsize
-    y[row : row + n] = np.maximum(y[row : row + n] + change * B[last : last + n], floor)
-    z = B[this : this + n] / y[row : row + n]
-    xz = x[row : row + n] * z
-    return xz.sum(), (xz * z).sum()
-
-
-@intrinsic
-def _simd_pass(typingctx, y, x, B, row, last, this, change, scale, floor, n_vectors):
-    def codegen(context, builder, signature, args):
-        y_, x_, B_ = (
-            context.make_array(signature.args[at])(context, builder, args[at]) for at in range(3)
-        )
-        row_, last_, this_, change_, scale_, floor_, n_vectors_ = args[3:]
-        v = Vectors(builder, x.dtype)
-        change_, scale_, floor_ = (v.splat(number) for number in (change_, scale_, floor_))
-
-        def at(array, start, block):
-            offset = builder.add(start, builder.mul(block, constant(v.lanes)))
-            return next(v.pointers(array.data, offset, 1))
-
-        def add(block, sums):
-            r, q = sums
-            place = at(y_, row_, block)
-            model = v.fma(change_, v.load(at(B_, last_, block)), v.load(place))
-            model = v.maximum(model, floor_)
-            v.store(model, place)
-            z = v.divide(v.load(at(B_, this_, block)), model, scale_)
-            xz = builder.fmul(v.load(at(x_, row_, block)), z)
-            return [builder.fadd(r, xz), v.fma(xz, z, q)]
-
-        sums = v.sums(v.loop(constant(0), n_vectors_, [v.zero, v.zero], add))
-        return context.make_tuple(builder, signature.return_type, sums)
-
-    pair = types.UniTuple(x.dtype, 2)
-    return pair(y, x, B, row, last, this, change, scale, floor, n_vectors), codegen
-
-
-@overload(_pass, inline="always")
-def _overload_pass(y, x, B, row, last, this, change, scale, floor, n_vectors):
-    return lambda y, x, B, row, last, this, change, scale, floor, n_vectors: _simd_pass(
-        y, x, B, row, last, this, change, scale, floor, n_vectors
-    )
-
-
-def _gather(Ht, places, first, w, floor, B, start, width, y, row):
-    """Components at as many places as a vector has lanes, one below the other, and the model there.
-
-    All arrays but Ht are flat; ``B[start:]`` has rows of `width`, and gets one for each column of
-    Ht, which are whole vectors.
-    """
-    n = VECTOR_BYTES // y.itemsize
-    h = Ht[places[first : first + n]]
-    for t in range(Ht.shape[1]):
-        B[start + t * width + first : start + t * width + first + n] = h[:, t]
-    y[row + first : row + first + n] = floor + h @ w
-
-
-@intrinsic
-def _simd_gather(typingctx, Ht, places, first, w, floor, B, start, width, y, row):
-    def codegen(context, builder, signature, args):
-        Ht_, places_, w_, B_, y_ = (
-            context.make_array(signature.args[at])(context, builder, args[at])
-            for at in (0, 1, 3, 5, 8)
-        )
-        first_, floor_, start_, width_, row_ = args[2], args[4], args[6], args[7], args[9]
-        v = Vectors(builder, y.dtype)
-        n_columns = builder.extract_value(Ht_.shape, 1)
-        origins = [
-            builder.mul(builder.load(builder.gep(places_.data, [at])), n_columns)
-            for at in (builder.add(first_, constant(lane)) for lane in range(v.lanes))
-        ]
-
-        def add(block, sums):
-            t = builder.mul(block, constant(v.lanes))
-            rows = [
-                v.load(next(v.pointers(Ht_.data, builder.add(origin, t), 1))) for origin in origins
-            ]
-            total = sums[0]
-            for c, column in enumerate(v.transpose(rows)):
-                component = builder.add(t, constant(c))
-                offset = builder.add(start_, builder.mul(component, width_))
-                v.store(column, next(v.pointers(B_.data, builder.add(offset, first_), 1)))
-                factor = v.splat(builder.load(builder.gep(w_.data, [component])))
-                total = v.fma(factor, column, total)
-            return [total]
-
-        n_blocks = builder.sdiv(n_columns, constant(v.lanes))
-        (total,) = v.loop(constant(0), n_blocks, [v.splat(floor_)], add)
-        v.store(total, next(v.pointers(y_.data, builder.add(row_, first_), 1)))
-        return context.get_dummy_value()
-
-    return types.void(Ht, places, first, w, floor, B, start, width, y, row), codegen
-
-
-@overload(_gather, inline="always")
-def _overload_gather(Ht, places, first, w, floor, B, start, width, y, row):
-    return lambda Ht, places, first, w, floor, B, start, width, y, row: _simd_gather(
-        Ht, places, first, w, floor, B, start, width, y, row
-    )
 
 
 @kernel
@@ -168,7 +61,7 @@ def _sweep_rows(x, B, blocks, lengths, n_rows, w, base, l1, l2, floor, scale, y,
         for i in range(n_rows):
             block = blocks[i] * height * width
             n_vectors = max((lengths[i] + lanes - 1) // lanes, 1)
-            r, q = _pass(
+            r, q = finish_and_sum(
                 flat_y, flat_x, flat_B, i * width, block + last * width, block + t * width,
                 changes[i], scale, floor, n_vectors,
             )  # fmt: skip
@@ -218,6 +111,42 @@ def _sum_x_log_y(x, y, n, mantissa, exponent):
 
 
 @kernel(reduces=True)
+def value_sums(x, v):
+    """Σ v x log x, Σ v x, and Σ v where x is positive; v has x's length, or one entry for all."""
+    mantissa, exponent = np.empty(_CHUNK), np.empty(_CHUNK)
+    vx, positive = np.empty(_CHUNK), np.empty(_CHUNK)
+    logs, total, weight = 0.0, 0.0, 0.0
+    for start in range(0, x.size, _CHUNK):
+        n = min(_CHUNK, x.size - start)
+        for j in range(n):
+            z = np.float64(x[start + j])
+            u = np.float64(v[start + j if v.size > 1 else 0])
+            vx[j] = z * u
+            positive[j] = z if z > 0 else 1.0
+            weight += u if z > 0 else 0.0
+            total += vx[j]
+        logs += _sum_x_log_y(vx, positive, n, mantissa, exponent)
+    return logs, total, weight
+
+
+@kernel(reduces=True)
+def divergence_sum(x, y):
+    """Σ x log(x / y) − x + y, entry by entry; a term without x or y has no logarithm."""
+    mantissa, exponent = np.empty(_CHUNK), np.empty(_CHUNK)
+    x64, ratio = np.empty(_CHUNK), np.empty(_CHUNK)
+    total = 0.0
+    for start in range(0, x.size, _CHUNK):
+        n = min(_CHUNK, x.size - start)
+        for j in range(n):
+            z, model = np.float64(x[start + j]), np.float64(y[start + j])
+            x64[j] = z
+            ratio[j] = z / model if z > 0 and model > 0 else 1.0
+            total += model - z
+        total += _sum_x_log_y(x64, ratio, n, mantissa, exponent)
+    return total
+
+
+@kernel(reduces=True)
 def _solve_rows(
     x, B, blocks, lengths, n_rows, w, base, l1, l2, floor, scale, y, safe, max_sweeps, valued,
     mantissa, exponent,
@@ -258,7 +187,7 @@ def _load_nonzeros(Ht, places, n, w, floor, x, B, y):
     for j in range(n, max((n + lanes - 1) // lanes, 1) * lanes):
         places[j], x[j] = len(Ht) - 1, 0
     for first in range(0, max(n, 1), lanes):
-        _gather(Ht, places, first, w, floor, flat, 0, width, y, 0)
+        gather(Ht, places, first, w, floor, flat, 0, width, y, 0)
 
 
 @kernel(reduces=True)
@@ -340,16 +269,16 @@ def sweep_csr_rows(
     indptr, columns, values, W, Ht, base, start, stop, l1, l2, floor, scale, safe, max_sweeps,
     valued,
 ):  # fmt: skip
-    """As `sweep_dense_rows`, for rows ``start:stop`` of a CSR matrix."""
+    """As `sweep_dense_rows`, for rows ``start:stop`` of a CSR matrix, of either precision."""
     k = W.shape[0]
     longest = 1
     for i in range(start, stop):
         longest = max(longest, indptr[i + 1] - indptr[i])
-    width = _width(longest, VECTOR_BYTES // values.itemsize)
-    x, y = np.zeros((_TOGETHER, width), values.dtype), np.ones((_TOGETHER, width), values.dtype)
-    B = np.zeros((_TOGETHER, Ht.shape[1], width), values.dtype)
+    width = _width(longest, VECTOR_BYTES // W.itemsize)
+    x, y = np.zeros((_TOGETHER, width), W.dtype), np.ones((_TOGETHER, width), W.dtype)
+    B = np.zeros((_TOGETHER, Ht.shape[1], width), W.dtype)
     mantissa, exponent = np.empty(width), np.empty(width)
-    w, b = np.zeros((_TOGETHER, Ht.shape[1]), values.dtype), np.empty((_TOGETHER, k), values.dtype)
+    w, b = np.zeros((_TOGETHER, Ht.shape[1]), W.dtype), np.empty((_TOGETHER, k), W.dtype)
     places = np.zeros(width, np.intp)
     blocks, lengths = np.arange(_TOGETHER), np.zeros(_TOGETHER, np.intp)
     moved, value = 0.0, 0.0

@@ -48,7 +48,8 @@ class MultiplicativeProblem(Problem):
         self.rows, self.penalty, self.beta, self.workers = rows, penalty, beta, workers
         self.exponent = 1 / (2 - beta) if beta < 1 else 1 / (beta - 1) if beta > 2 else 1.0
         # Keeps the model positive; in the units of the data.
-        mean = rows.sums(lambda x, v: x) / max(rows.shape[0] * rows.shape[1], 1)
+        total = sum(float(x.sum(dtype=np.float64)) for x, _ in rows.values())
+        mean = total / max(rows.shape[0] * rows.shape[1], 1)
         self._floor = np.finfo(rows.dtype).eps * (mean or 1.0)
         self._transposed = None
 

@@ -12,7 +12,7 @@ from scipy import sparse
 from ..utils._linalg import gram, inner, products_at
 from ..utils._nnls import coordinate_sweeps
 from ._frobenius import FrobeniusProblem
-from ._kl import KullbackLeiblerProblem
+from ._kl import FILL_SWEEPS, KullbackLeiblerProblem
 from ._mu import MultiplicativeProblem
 from ._solvers import make_problem
 from ._weighted import FilledProblem, WeightedProblem
@@ -154,7 +154,7 @@ def exponent_of(beta):
 def _swept(problem, H):
     flat = np.ones((len(H), problem.rows.shape[0]), H.dtype)
     Wt, _, _ = problem.fill_W(H, flat)
-    return problem.step_W(H, Wt, max_sweeps=_KL_SWEEPS - 2)[0].T
+    return problem.step_W(H, Wt, max_sweeps=_KL_SWEEPS - FILL_SWEEPS)[0].T
 
 
 def _complete_sums(problem, Wt, H, beta):

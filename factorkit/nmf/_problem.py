@@ -7,6 +7,8 @@ from ._alternate import alternate
 # A loss that is this many times the rounding of the sums that it is the difference of has four
 # digits left.
 _DIGITS = 1e4
+# Sizes up to this, and down to its inverse, leave room for squares and ratios in single precision.
+_MODERATE = 1e6
 
 
 class Problem:
@@ -17,17 +19,22 @@ class Problem:
     - ``step_W(H, Wt, safe=False, valued=False)``: an approximate minimizer over W from the start
       Wt, the size of the step that was still to take, relative to W's norm, and, if `valued`, the
       objective at the new pair (else None). With `safe` the objective must not rise; `safe` is
-      None in a first iteration, whose start may be far from X in size;
+      None in a first iteration, whose start may be far from X in size. Where the problem `drafts`,
+      factors in single precision are taken for data in double;
     - ``step_H(Wt, H, safe=False, valued=False)``: the same over H;
     - ``objective(Wt, H)``, ``solve_W(H)``, ``residual_W(Wt, H)`` and ``transposed()``.
     """
 
     # Options of `alternate`.
     keep, extrapolated = 0.0, True
+    # Whether its steps take factors in single precision for data in double.
+    drafts = False
+    # The size of the entries of the data; None where the problem knows double precision only.
+    typical = None
     # Size of the numbers that the loss is a difference of: below its rounding the loss is zero.
     magnitude = 0.0
 
-    def alternate(self, Wt, H, **options):
+    def alternate(self, Wt, H, *, draft=False, **options):
         """Alternate from a start; W first, since starts are chosen for their components."""
         return alternate(
             self.step_W,
@@ -37,10 +44,18 @@ class Problem:
             rescale=self.penalty.best_scale,
             keep=self.keep,
             extrapolated=self.extrapolated,
-            rounding=lambda value: self.rounding(value, Wt.dtype),
+            rounding=self.rounding,
             magnitude=self.magnitude,
+            draft=draft and self.drafts and self.fits_single(Wt, H),
             **options,
         )
+
+    def fits_single(self, Wt, H):
+        """Whether a start in double precision leaves single precision room for squares."""
+        if Wt.dtype != np.float64 or self.typical is None:
+            return False
+        sizes = self.typical, float(Wt.max(initial=0)), float(H.max(initial=0))
+        return all(1 / _MODERATE < size < _MODERATE for size in sizes)
 
     def is_cancelled(self, value, dtype):
         """Whether a loss has too few digits as a difference, and is taken from the residuals."""

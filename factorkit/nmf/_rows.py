@@ -45,11 +45,11 @@ class DenseRows:
             on_columns=not self._on_columns,
         )
 
-    def take(self, rows):
+    def take(self, rows, dtype):
         weight = self.row_weight
         return DenseRows(
-            np.ascontiguousarray(self.X[rows]),
-            None if self.entry_weight is None else self.entry_weight[rows],
+            np.ascontiguousarray(self.X[rows], dtype=dtype),
+            None if self.entry_weight is None else self.entry_weight[rows].astype(dtype),
             weight if weight is None or self._on_columns else weight[rows],
             has_nan=self.has_nan,
             on_columns=self._on_columns,
@@ -110,14 +110,15 @@ class DenseRows:
             smallest=8,
         )
 
-    def sums(self, function):
-        """Sum over all entries of ``function(x, v)``, elementwise, in float64."""
-        total = 0.0
+    def values(self):
+        """All entries and their weights, in flat blocks; a missing one is a zero of weight zero."""
         for start, stop in self.blocks(0):
             xv, v = self.block(start, stop)
-            x = xv if v is None else np.divide(xv, v, out=np.zeros_like(xv), where=v > 0)
-            total += float(np.sum(function(x, 1.0 if v is None else v), dtype=np.float64))
-        return total
+            if v is None:
+                yield xv.ravel(), np.ones(1, dtype=xv.dtype)
+            else:
+                x = np.divide(xv, v, out=np.zeros_like(xv), where=v > 0)
+                yield x.ravel(), v.ravel()
 
 
 def _for_kernels(block):
@@ -167,14 +168,15 @@ class CsrRows:
             self._transpose = CsrRows(Xt, weight, only_stored=self.only_stored, transpose=self)
         return self._transpose
 
-    def take(self, rows):
+    def take(self, rows, dtype):
         weight = None
         if self.weight is not None:
             lengths = np.diff(self.X.indptr)
             chosen = np.zeros(self.shape[0], dtype=bool)
             chosen[rows] = True
             weight = self.weight[np.repeat(chosen, lengths)]
-        return CsrRows(self.X[rows], weight, only_stored=self.only_stored)
+        X = self.X[rows].astype(dtype, copy=False)
+        return CsrRows(X, weight, only_stored=self.only_stored)
 
     def dense_blocks(self):
         """Blocks that may be made dense."""
@@ -185,7 +187,6 @@ class CsrRows:
         per_row = self.X.nnz / max(self.shape[0], 1) + 1
         return blocks_of(self.shape[0], per_row * work_per_entry, target=1e7, smallest=16)
 
-    def sums(self, function):
-        """Sum over the stored entries of ``function(x, v)``, in float64."""
-        weight = 1.0 if self.weight is None else self.weight
-        return float(np.sum(function(self.X.data, weight), dtype=np.float64))
+    def values(self):
+        """The stored entries with their weights."""
+        yield self.X.data, np.ones(1, self.dtype) if self.weight is None else self.weight

@@ -145,6 +145,7 @@ def factorize(problem, Wt, H, *, coarse, **options):
     -------
     Wt, H, trace
     """
+    residual = None
     if coarse and hasattr(problem, "part"):
-        Wt, H = coarse_start(problem, Wt, H)
-    return problem.alternate(Wt, H, **options)
+        Wt, H, residual = coarse_start(problem, Wt, H)
+    return problem.alternate(Wt, H, draft=coarse, first_residual=residual, **options)

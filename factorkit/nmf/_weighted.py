@@ -29,7 +29,11 @@ class WeightedProblem(Problem):
     def __init__(self, rows, penalty, workers, half_squared_norm=None):
         self.rows, self.penalty, self.workers = rows, penalty, workers
         if half_squared_norm is None:
-            half_squared_norm = 0.5 * rows.sums(lambda x, v: v * np.square(x, dtype=np.float64))
+            squares = (
+                float(np.sum(v * np.square(x, dtype=np.float64), dtype=np.float64))
+                for x, v in rows.values()
+            )
+            half_squared_norm = 0.5 * sum(squares)
         self.half_squared_norm = self.magnitude = half_squared_norm
         self._transposed = None
 
@@ -45,10 +49,10 @@ class WeightedProblem(Problem):
             self._transposed._transposed = self
         return self._transposed
 
-    def part(self, chosen):
+    def part(self, chosen, dtype):
         ratio = len(chosen) / self.rows.shape[0]
         return WeightedProblem(
-            self.rows.take(chosen), self.penalty.with_samples(ratio), self.workers
+            self.rows.take(chosen, dtype), self.penalty.with_samples(ratio), self.workers
         )
 
     def step_H(self, Wt, H, safe=False, valued=False):
@@ -161,9 +165,11 @@ class FilledProblem(WeightedProblem):
         super().__init__(rows, penalty, workers, half_squared_norm)
         self._largest = rows.largest_weight
 
-    def part(self, chosen):
+    def part(self, chosen, dtype):
         ratio = len(chosen) / self.rows.shape[0]
-        return FilledProblem(self.rows.take(chosen), self.penalty.with_samples(ratio), self.workers)
+        return FilledProblem(
+            self.rows.take(chosen, dtype), self.penalty.with_samples(ratio), self.workers
+        )
 
     def transposed(self):
         return FilledProblem(self.rows.T, self.penalty.transposed, self.workers)

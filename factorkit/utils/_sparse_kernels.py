@@ -31,7 +31,7 @@ def _make_simd(n_vectors):
             width = builder.extract_value(F_.shape, 1)
 
             def add_row(p, sums):
-                x = v.splat(builder.load(builder.gep(values_.data, [p])))
+                x = v.splat(v.number(builder.load(builder.gep(values_.data, [p]))))
                 j = builder.load(builder.gep(columns_.data, [p]))
                 j = j if j.type == INDEX else builder.sext(j, INDEX)
                 offset = builder.add(builder.mul(j, width), first_)
@@ -116,7 +116,7 @@ def _make_add_to_rows(n_vectors):
             w = [v.load(pointer) for pointer in v.pointers(row_.data, first_, n_vectors)]
 
             def add_entry(p, nothing):
-                x = v.splat(builder.load(builder.gep(values_.data, [p])))
+                x = v.splat(v.number(builder.load(builder.gep(values_.data, [p]))))
                 j = builder.load(builder.gep(columns_.data, [p]))
                 j = j if j.type == INDEX else builder.sext(j, INDEX)
                 offset = builder.add(builder.mul(j, width), first_)
@@ -196,9 +196,10 @@ def aligned_zeros(shape, dtype):
     return room[skipped : skipped + n].reshape(shape)
 
 
-def padded_rows(F):
-    """``F.T`` in C order, with zero columns up to a whole number of vectors."""
+def padded_rows(F, zero_rows=0):
+    """``F.T`` in C order, with zero columns up to a whole number of vectors, and rows of zeros."""
     n_components, n_rows = F.shape
-    padded = aligned_zeros((n_rows, padded_width(n_components, F.dtype)), F.dtype)
-    padded[:, :n_components] = F.T
+    shape = n_rows + zero_rows, padded_width(n_components, F.dtype)
+    padded = aligned_zeros(shape, F.dtype)
+    padded[:n_rows, :n_components] = F.T
     return padded

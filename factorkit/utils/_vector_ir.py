@@ -62,6 +62,13 @@ class Vectors:
     def store(self, vector, pointer):
         self.builder.store(vector, pointer, align=self.size)
 
+    def number(self, value):
+        """A scalar of either precision in that of the vectors."""
+        if value.type == self.type.element:
+            return value
+        convert = self.builder.fpext if self.size == 8 else self.builder.fptrunc
+        return convert(value, self.type.element)
+
     def splat(self, scalar):
         undefined = ir.Constant(self.type, ir.Undefined)
         first = self.builder.insert_element(undefined, scalar, ir.Constant(_LANE, 0))

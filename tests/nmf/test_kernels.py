@@ -35,7 +35,7 @@ def both(kernel, *arguments, out=()):
 
 def padded(H):
     """H and its transpose as the sweeps take them."""
-    return H, padded_rows(np.pad(H, ((0, 0), (0, 1))))
+    return H, padded_rows(H, zero_rows=1)
 
 
 @pytest.mark.parametrize("l1, l2", [(0.0, 0.0), (0.3, 0.0), (0.0, 0.4), (0.2, 0.3)])
@@ -79,6 +79,39 @@ def test_logarithms_of_any_size_are_exact():
         x, one = np.ones(1), y[j : j + 1].copy()
         (total,) = both(_kl_kernels._sum_x_log_y, x, one, 1, np.empty(1), np.empty(1))
         assert total == pytest.approx(np.log(one[0]), rel=1e-13, abs=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sums_over_entries(rng, dtype):
+    # More entries than one chunk holds, zeros among them.
+    x = rng.poisson(0.7, size=2500).astype(dtype)
+    y = (0.1 + rng.random(2500)).astype(dtype)
+    v = rng.random(2500).astype(dtype)
+    log_x = np.log(np.where(x > 0, x, 1), dtype=np.float64)
+    for weight in (v, np.ones(1, dtype)):
+        (logs, total, positive) = both(_kl_kernels.value_sums, x, weight)
+        assert logs == pytest.approx(np.sum(weight * x * log_x, dtype=np.float64), rel=1e-6)
+        assert total == pytest.approx(np.sum(weight * x, dtype=np.float64), rel=1e-6)
+        on_positive = np.broadcast_to(weight, x.shape)[x > 0]
+        assert positive == pytest.approx(np.sum(on_positive, dtype=np.float64), rel=1e-6)
+    (value,) = both(_kl_kernels.divergence_sum, x, y)
+    assert value == pytest.approx(divergence(x.astype(float), y.astype(float), 1).sum(), rel=1e-6)
+    x[:] = y  # all digits cancel, entry by entry
+    assert abs(both(_kl_kernels.divergence_sum, x, y)[0]) < 1e-14
+
+
+def test_counts_in_double_are_swept_in_single_precision(data):
+    X, W, H = data
+    S = sparse.csr_array(X)
+    base = H.sum(axis=1, keepdims=True)
+    results = []
+    for dtype in (np.float32, np.float64):
+        w, b, tall = W.astype(dtype), base.astype(dtype), padded(H.astype(dtype))[1]
+        options = (*(dtype(number) for number in (0, 0, 1e-12, 1)), False, 2, True)
+        parts = (S.indptr, S.indices, S.data)
+        results.append((*_kl_kernels.sweep_csr_rows(*parts, w, tall, b, 0, 6, *options), w))
+    for single, double in zip(*results, strict=True):
+        assert_allclose(single, double, rtol=2e-5)
 
 
 def test_kullback_leibler_derivatives(data):

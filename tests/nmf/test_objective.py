@@ -171,14 +171,18 @@ def test_multiplicative_steps_are_those_proven_monotone(X, rng, beta, exponent):
     assert_allclose(new, Wt * ratio**exponent, rtol=1e-12)
 
 
-@pytest.mark.parametrize("beta_loss", BETAS)
-def test_the_history_holds_the_objective_of_each_iteration(X, beta_loss):
+@pytest.mark.parametrize(
+    "solver, beta_loss", [("cd", b) for b in LOSSES] + [("auto", b) for b in BETAS]
+)
+def test_the_history_holds_the_objective_of_each_iteration(X, solver, beta_loss):
     seen = []
-    nmf = NMF(3, beta_loss=beta_loss, tol=0, max_iter=8, random_state=0)
+    nmf = NMF(3, solver=solver, beta_loss=beta_loss, tol=0, max_iter=8, random_state=0)
     nmf._validate_params()
     nmf._fit(X + 0.1, monitor=lambda trace, Wt, H: seen.append((Wt.T.copy(), H.copy())))
     values = [objective(X + 0.1, W, H, beta_loss) for W, H in seen]
-    assert_allclose(nmf.objective_, values, rtol=1e-10)
+    # "auto" has the first iterations of Kullback-Leibler in single precision.
+    drafted = solver == "auto" and beta_loss in ("kullback-leibler", 1)
+    assert_allclose(nmf.objective_, values, rtol=1e-5 if drafted else 1e-10)
 
 
 @pytest.mark.parametrize("solver, beta_loss", [(s, b) for s in ("cd", "mu") for b in LOSSES])

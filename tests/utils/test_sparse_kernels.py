@@ -40,6 +40,16 @@ def test_compiled_products_are_those_of_plain_python(rng, k):
     assert_allclose(product(X, F), product(X, F, csr_products.py_func), rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("own, other", [(np.float32, np.float64), (np.float64, np.float32)])
+def test_products_have_the_precision_of_the_factor(rng, own, other):
+    X = sparse.random_array((23, 40), density=0.2, rng=rng, dtype=own).tocsr()
+    F, Wt = rng.standard_normal((5, 40)).astype(other), rng.standard_normal((5, 23)).astype(other)
+    rtol = 1e-5 if other == np.float32 else 1e-13
+    assert_allclose(product(X, F), (X.astype(other) @ F.T).T, rtol=rtol, atol=rtol)
+    expected = 1 + X.astype(other).T @ Wt.T
+    assert_allclose(transposed_product(X, Wt)[:, :5], expected, rtol=rtol, atol=rtol)
+
+
 def transposed_product(X, Wt, kernel=csr_transposed_products, rows=None):
     out = np.ones((X.shape[1], padded_width(len(Wt), Wt.dtype)), dtype=Wt.dtype)
     kernel(X.indptr, X.indices, X.data, Wt, out, *(rows or (0, X.shape[0])))

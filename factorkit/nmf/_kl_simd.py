@@ -1,0 +1,118 @@
+"""Vector loops of NMF with the Kullback-Leibler divergence.
+
+`_kl_kernels` compiles them in; its cached code does not notice a change here: touch it then.
+"""
+
+import numpy as np
+from numba import types
+from numba.extending import intrinsic, overload
+
+from ..utils._vector_ir import VECTOR_BYTES, Vectors, constant
+
+
+def finish_and_sum(y, x, B, row, last, this, change, scale, floor, n_vectors):
+    """Finish the last coordinate's change of a row's model y, and sum the next derivatives.
+
+    All arrays are flat; the row and its two components begin at offsets. Returns Σ x h / y and
+    Σ x h² / y². Where nothing but rounding is left of a model, or zero, it is the floor.
+    """
+    n = n_vectors * VECTOR_BYTES // x.itemsize
+    y[row : row + n] = np.maximum(y[row : row + n] + change * B[last : last + n], floor)
+    z = B[this : this + n] / y[row : row + n]
+    xz = x[row : row + n] * z
+    return xz.sum(), (xz * z).sum()
+
+
+@intrinsic
+def _simd_finish_and_sum(typingctx, y, x, B, row, last, this, change, scale, floor, n_vectors):
+    def codegen(context, builder, signature, args):
+        y_, x_, B_ = (
+            context.make_array(signature.args[at])(context, builder, args[at]) for at in range(3)
+        )
+        row_, last_, this_, change_, scale_, floor_, n_vectors_ = args[3:]
+        v = Vectors(builder, x.dtype)
+        change_, scale_, floor_ = (v.splat(number) for number in (change_, scale_, floor_))
+
+        def at(array, start, block):
+            offset = builder.add(start, builder.mul(block, constant(v.lanes)))
+            return next(v.pointers(array.data, offset, 1))
+
+        def add(block, sums):
+            r, q = sums
+            place = at(y_, row_, block)
+            model = v.fma(change_, v.load(at(B_, last_, block)), v.load(place))
+            model = v.maximum(model, floor_)
+            v.store(model, place)
+            z = v.divide(v.load(at(B_, this_, block)), model, scale_)
+            xz = builder.fmul(v.load(at(x_, row_, block)), z)
+            return [builder.fadd(r, xz), v.fma(xz, z, q)]
+
+        sums = v.sums(v.loop(constant(0), n_vectors_, [v.zero, v.zero], add))
+        return context.make_tuple(builder, signature.return_type, sums)
+
+    pair = types.UniTuple(x.dtype, 2)
+    return pair(y, x, B, row, last, this, change, scale, floor, n_vectors), codegen
+
+
+@overload(finish_and_sum, inline="always")
+def _overload_finish_and_sum(y, x, B, row, last, this, change, scale, floor, n_vectors):
+    return lambda y, x, B, row, last, this, change, scale, floor, n_vectors: _simd_finish_and_sum(
+        y, x, B, row, last, this, change, scale, floor, n_vectors
+    )
+
+
+def gather(Ht, places, first, w, floor, B, start, width, y, row):
+    """Components at as many places as a vector has lanes, one below the other, and the model there.
+
+    All arrays but Ht are flat; ``B[start:]`` has rows of `width`, and gets one for each column of
+    Ht, which are whole vectors.
+    """
+    n = VECTOR_BYTES // y.itemsize
+    h = Ht[places[first : first + n]]
+    for t in range(Ht.shape[1]):
+        B[start + t * width + first : start + t * width + first + n] = h[:, t]
+    y[row + first : row + first + n] = floor + h @ w
+
+
+@intrinsic
+def _simd_gather(typingctx, Ht, places, first, w, floor, B, start, width, y, row):
+    def codegen(context, builder, signature, args):
+        Ht_, places_, w_, B_, y_ = (
+            context.make_array(signature.args[at])(context, builder, args[at])
+            for at in (0, 1, 3, 5, 8)
+        )
+        first_, floor_, start_, width_, row_ = args[2], args[4], args[6], args[7], args[9]
+        v = Vectors(builder, y.dtype)
+        n_columns = builder.extract_value(Ht_.shape, 1)
+        origins = [
+            builder.mul(builder.load(builder.gep(places_.data, [at])), n_columns)
+            for at in (builder.add(first_, constant(lane)) for lane in range(v.lanes))
+        ]
+
+        def add(block, sums):
+            t = builder.mul(block, constant(v.lanes))
+            rows = [
+                v.load(next(v.pointers(Ht_.data, builder.add(origin, t), 1))) for origin in origins
+            ]
+            total = sums[0]
+            for c, column in enumerate(v.transpose(rows)):
+                component = builder.add(t, constant(c))
+                offset = builder.add(start_, builder.mul(component, width_))
+                v.store(column, next(v.pointers(B_.data, builder.add(offset, first_), 1)))
+                factor = v.splat(builder.load(builder.gep(w_.data, [component])))
+                total = v.fma(factor, column, total)
+            return [total]
+
+        n_blocks = builder.sdiv(n_columns, constant(v.lanes))
+        (total,) = v.loop(constant(0), n_blocks, [v.splat(floor_)], add)
+        v.store(total, next(v.pointers(y_.data, builder.add(row_, first_), 1)))
+        return context.get_dummy_value()
+
+    return types.void(Ht, places, first, w, floor, B, start, width, y, row), codegen
+
+
+@overload(gather, inline="always")
+def _overload_gather(Ht, places, first, w, floor, B, start, width, y, row):
+    return lambda Ht, places, first, w, floor, B, start, width, y, row: _simd_gather(
+        Ht, places, first, w, floor, B, start, width, y, row
+    )

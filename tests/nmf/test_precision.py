@@ -1,0 +1,108 @@
+"""Iterations in single precision for data in double, and what is left of them."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import sparse
+
+from factorkit import NMF
+from factorkit.nmf._alternate import alternate
+from factorkit.nmf._coarse import coarse_start
+from factorkit.nmf._penalty import Penalty
+from factorkit.nmf._solvers import make_problem
+from factorkit.utils._threads import Workers
+
+from ._reference import objective
+
+
+@pytest.fixture
+def counts(rng):
+    W, H = rng.gamma(0.3, size=(300, 5)), rng.gamma(0.3, size=(5, 80))
+    X = rng.poisson(W @ H).astype(float)
+    return X[X.sum(axis=1) > 0]
+
+
+def dtypes_of_steps(monkeypatch, X, *, solver="auto", **options):
+    """The dtypes of the factors that the half steps of a fit get, in their order."""
+    seen = []
+
+    def watched(step_W, *args, **kwargs):
+        def step(H, Wt, safe=False, valued=False):
+            seen.append(Wt.dtype)
+            return step_W(H, Wt, safe, valued)
+
+        return alternate(step, *args, **kwargs)
+
+    monkeypatch.setattr("factorkit.nmf._problem.alternate", watched)
+    model = NMF(4, solver=solver, random_state=0, **options).fit(X)
+    assert model.components_.dtype == X.dtype
+    return seen
+
+
+@pytest.mark.parametrize("beta_loss", ["frobenius", "kullback-leibler"])
+def test_a_fit_ends_in_double_precision(monkeypatch, counts, beta_loss):
+    X = sparse.csr_array(counts)
+    seen = dtypes_of_steps(monkeypatch, X, beta_loss=beta_loss, tol=1e-6, max_iter=2000)
+    assert seen[0] == np.float32 and seen[-1] == np.float64
+    assert sum(a != b for a, b in pairwise(seen)) == 1
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+@pytest.mark.parametrize("beta_loss", ["frobenius", "kullback-leibler"])
+def test_numbers_that_single_precision_cannot_square_stay_in_double(
+    monkeypatch, counts, beta_loss, unit
+):
+    X = sparse.csr_array(counts * unit)
+    assert set(dtypes_of_steps(monkeypatch, X, beta_loss=beta_loss)) == {np.dtype(np.float64)}
+
+
+@pytest.mark.parametrize("beta_loss", ["frobenius", "kullback-leibler"])
+def test_plain_coordinate_descent_keeps_the_precision_of_the_data(monkeypatch, counts, beta_loss):
+    X = sparse.csr_array(counts)
+    seen = dtypes_of_steps(monkeypatch, X, beta_loss=beta_loss, solver="cd")
+    assert set(seen) == {np.dtype(np.float64)}
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("beta_loss", ["frobenius", "kullback-leibler"])
+def test_the_optimum_has_all_digits_of_double_precision(rng, counts, beta_loss, form):
+    # A rank so small that both find the one optimum.
+    start = {"W": 0.5 + rng.random((len(counts), 2)), "H": 0.5 + rng.random((2, 80))}
+    options = {"init": "custom", "beta_loss": beta_loss, "tol": 1e-7, "max_iter": 20_000}
+    values, models = [], []
+    for solver in ("cd", "auto"):
+        model = NMF(2, solver=solver, **options)
+        W = model.fit_transform(form(counts), **start)
+        values.append(objective(counts, W, model.components_, beta_loss))
+        models.append(W @ model.components_)
+        assert np.all(np.diff(model.objective_) <= 0)
+    assert values[1] == pytest.approx(values[0], rel=1e-11)
+    assert_allclose(models[1], models[0], rtol=1e-4, atol=1e-6)
+
+
+def test_a_draft_that_is_cut_short_is_given_back_in_double(counts):
+    X = sparse.csr_array(counts)
+    model = NMF(4, tol=0, max_iter=2, random_state=0)
+    assert model.fit_transform(X).dtype == np.float64
+    assert model.components_.dtype == np.float64
+
+
+@pytest.mark.parametrize("beta_loss", [2, 1])
+def test_a_start_on_a_part_solves_for_the_coefficients_of_all(rng, beta_loss):
+    X = rng.gamma(0.5, size=(600, 6)) @ rng.gamma(0.5, size=(6, 20)) + 0.1 * rng.random((600, 20))
+    Wt, H = rng.random((6, 600)), rng.random((6, 20))
+    with Workers(1) as workers:
+        problem = make_problem(
+            X, None, Penalty(), workers, beta=beta_loss, multiplicative=False, missing="nan"
+        )
+        new_Wt, new_H, residual = coarse_start(problem, Wt, H)
+        assert new_Wt.dtype == new_H.dtype == np.float64
+        # So well that an iteration may begin with H.
+        again, _, _ = problem.step_W(new_H, new_Wt)
+        change = problem.objective(new_Wt, new_H) - problem.objective(again, new_H)
+        assert 0 <= change < 0.02 * problem.objective(Wt, H) and residual > 0
+        better = problem.alternate(new_Wt, new_H, tol=1e-6, max_iter=500)[:2]
+        # A start that was better stays, with W still to be solved for.
+        assert coarse_start(problem, *better)[2] is None
