@@ -11,6 +11,7 @@ columns, another one each.
 
 import argparse
 import warnings
+from pathlib import Path
 
 import numpy as np
 from sklearn import datasets
@@ -20,7 +21,7 @@ from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 from factorkit import LowRankImputer
 from tests.completion._soft_impute_reference import SoftImputeReference
 
-from .report import print_row, write_table
+from .report import OUTPUT, print_row, write_table
 from .runner import alternate, median_seconds, ratio, timed
 
 _IMPUTERS = {
@@ -43,12 +44,14 @@ def main(arguments=None):
         for pattern in options.patterns:
             rows.append(_compare(name, pattern, options))
             print_row(rows[-1])
-    settings = {"seeds": options.seeds, "repeats": options.repeats, "threads": options.threads}
+    names = "seeds", "repeats", "threads", "clock"
+    settings = {name: getattr(options, name) for name in names}
     write_table(
         rows,
         "completion_imputer",
         "Imputation: RMSE on held-out values, mean over the seeds, training rows / unseen rows",
         settings,
+        options.output,
     )
     for slack in (0, 0.01):
         wins = np.sum([_no_worse(row, slack) for row in rows], axis=0)
@@ -131,9 +134,9 @@ def _times(name, pattern, options):
     )
     ours = times["ours", "whole"]
     return {
-        "our seconds": median_seconds(ours),
-        "Iterative time / ours": ratio(times["Iterative", "whole"], ours),
-        "KNN time / ours": ratio(times["KNN", "whole"], ours),
+        "our seconds": median_seconds(ours, options.clock),
+        "Iterative time / ours": ratio(times["Iterative", "whole"], ours, options.clock),
+        "KNN time / ours": ratio(times["KNN", "whole"], ours, options.clock),
     }
 
 
@@ -146,6 +149,8 @@ def _parse(arguments):
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--clock", choices=["wall", "process"], default="wall")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
     return parser.parse_args(arguments)
 
 

@@ -4,7 +4,7 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dtrtrs  # solve_triangular takes longer to get to it
 
 from ..utils._convergence import Trace
 from ..utils._threads import blocks_of
@@ -206,7 +206,7 @@ def _move_factors(sums, model, alpha, n):
     root = np.sqrt(half * half + n * alpha * g)
     squares = (half + root) / n if n >= p else alpha * g / np.maximum(root - half, 1e-300)
     scale = np.sqrt(np.maximum(squares, 1e-12))
-    turn = scale[:, None] * solve_triangular(L, axes, lower=True, trans="T").T
+    turn = scale[:, None] * dtrtrs(L, axes, lower=1, trans=1)[0].T
     R[:k] = turn @ R[:k]
     log_det = -2.0 * (np.log(scale).sum() - np.log(np.diag(L)).sum())
     return _Sums(R @ sums.second @ R.T, sums.cross @ R.T, R @ sums.factors @ R.T,
@@ -245,6 +245,11 @@ def solve_factors(X, observed, model):
     precisions, means = _factor_problems(X, mask, model, model.precision[:, None] * model.moments)
     solve_rows(precisions, means)
     return means
+
+
+def expect(X, observed, model):
+    """Conditional means of all entries of rows, given those observed."""
+    return solve_factors(X, observed, model) @ model.loadings[:, :-1].T + model.loadings[:, -1]
 
 
 def point_model(loadings, noise_variance):

@@ -18,8 +18,9 @@ from ..utils._sklearn import (
     validate_data,
 )
 from ..utils._threads import Workers, blocks_of
-from ._factor_analysis import fit_factor_analysis, point_model, solve_factors
+from ._factor_analysis import expect, fit_factor_analysis, point_model
 from ._imputer_columns import describe_columns
+from ._neighbours import find_neighbours
 from ._soft_impute import choose_alpha, soft_impute
 
 # What "auto" takes, at most: measured on tables of 4 to 64 columns, half as many components as
@@ -46,7 +47,9 @@ class LowRankImputer(CallbackSupportMixin, OneToOneFeatureMixin, TransformerMixi
 
     with noise of a size of its own for each column, found from the data. What it fills in is the
     conditional mean. The loadings w are averaged over their posterior distribution, so that
-    many components do no harm. With the **nuclear norm** the standardized table is approximated
+    many components do no harm. Where samples form clusters or curves, the conditional mean is
+    averaged with the mean of near samples, as far as that has helped on entries held out. With the
+    **nuclear norm** the standardized table is approximated
     by the M that minimizes
 
     .. math::
@@ -73,6 +76,10 @@ class LowRankImputer(CallbackSupportMixin, OneToOneFeatureMixin, TransformerMixi
         Weight of the nuclear norm, on the scale of the singular values of the standardized table;
         factor analysis has no use for it. "auto" takes the one with the least error on a tenth of
         the observed entries, held out.
+
+    n_neighbors : int, default=10
+        Number of samples of `fit` within whose distance most of the weight of the near samples
+        lies. 0 takes the model alone, as the nuclear norm always does.
 
     tol : float, default=1e-3
         The fit ends when an iteration lowers the objective by less than this for each observed
@@ -119,6 +126,9 @@ class LowRankImputer(CallbackSupportMixin, OneToOneFeatureMixin, TransformerMixi
     noise_variance_ : ndarray of shape (n_features_in_,)
         σ², in squared units of X; only for factor analysis. Zero where a feature is constant or
         empty.
+
+    neighbor_share_ : float
+        Share of the neighbours' mean in what is filled in, from 0 to 1; the model has the rest.
 
     n_components_ : int
         Number of components.
@@ -185,6 +195,7 @@ class LowRankImputer(CallbackSupportMixin, OneToOneFeatureMixin, TransformerMixi
         "n_components": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "method": [StrOptions({"factor_analysis", "nuclear_norm"})],
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "n_neighbors": [Interval(Integral, 0, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "clip": ["boolean"],
@@ -201,6 +212,7 @@ class LowRankImputer(CallbackSupportMixin, OneToOneFeatureMixin, TransformerMixi
         *,
         method="factor_analysis",
         alpha="auto",
+        n_neighbors=10,
         tol=1e-3,
         max_iter=200,
         clip=True,
@@ -213,6 +225,7 @@ class LowRankImputer(CallbackSupportMixin, OneToOneFeatureMixin, TransformerMixi
         self.n_components = n_components
         self.method = method
         self.alpha = alpha
+        self.n_neighbors = n_neighbors
         self.tol = tol
         self.max_iter = max_iter
         self.clip = clip
@@ -336,6 +349,9 @@ class LowRankImputer(CallbackSupportMixin, OneToOneFeatureMixin, TransformerMixi
                 report=lambda objective, model: report(objective, lambda: self._fitted(model)),
             )
         vars(self).update(self._fitted(model))
+        if k and self.n_neighbors:
+            self._neighbours = find_neighbours(X, observed, model, self.n_neighbors)
+            self.neighbor_share_ = self._neighbours.share if self._neighbours else 0.0
         return trace
 
     def _fit_nuclear_norm(self, X, observed, workers, report):
@@ -372,7 +388,9 @@ class LowRankImputer(CallbackSupportMixin, OneToOneFeatureMixin, TransformerMixi
             "noise_variance_": noise,
             "n_components_": loadings.shape[1] - 1,
             "alpha_": None,
+            "neighbor_share_": 0.0,
             "_model": model,
+            "_neighbours": None,
         }
 
     def _fitted_low_rank(self, low_rank, alpha):
@@ -402,7 +420,9 @@ class LowRankImputer(CallbackSupportMixin, OneToOneFeatureMixin, TransformerMixi
             filled[block] = np.where(holes[block], values, filled[block])
 
         with Workers(self.n_jobs) as workers:
-            workers.map(fill, blocks_of(len(rows), X.shape[1] * (k + 1) ** 2 + k**3))
+            distances = 3 * self._neighbours.filled.size if self._neighbours else 0
+            work = X.shape[1] * (k + 1) ** 2 + k**3 + distances
+            workers.map(fill, blocks_of(len(rows), work))
         if self.indicator_ is None:
             return filled
         return np.hstack((filled, self.indicator_.transform(X)), dtype=filled.dtype)
@@ -410,8 +430,11 @@ class LowRankImputer(CallbackSupportMixin, OneToOneFeatureMixin, TransformerMixi
     def _predict(self, X, observed):
         """What the model expects of all entries of some rows, in float64."""
         columns = self._columns
-        factors = solve_factors(*columns.standardize(X, observed, clip=self.clip), self._model)
-        values = factors @ self.components_ + self.mean_
+        X, observed = columns.standardize(X, observed, clip=self.clip)
+        expected = expect(X, observed, self._model)
+        if self._neighbours is not None:
+            expected = self._neighbours.average(X, observed, expected)
+        values = columns.mean + columns.scale * columns.spread(expected.T).T
         return np.clip(values, columns.low, columns.high) if self.clip else values
 
     @property
