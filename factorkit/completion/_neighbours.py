@@ -100,13 +100,15 @@ def find_neighbours(X, observed, model, n_nearest):
     neighbours : Neighbours or None
         None where they don't help.
     """
+    if len(X) <= 2 * n_nearest:  # nobody's neighbourhood is half the table
+        return None
     kept = _evenly(len(X), _MOST_KEPT)
     X, observed = X[kept], observed[kept]
     filled = np.where(observed, X, expect(X, observed, model))
     neighbours = Neighbours(filled, X, observed.astype(np.float64), n_nearest)
     rows, visible = _held_out(observed)
     hidden = observed[rows] & ~visible
-    if len(X) < 3 or hidden.sum() < _FEWEST:
+    if hidden.sum() < _FEWEST:
         return None
     truth = X[rows]
     expected = expect(np.where(visible, truth, 0.0), visible, model)
