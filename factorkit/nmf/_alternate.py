@@ -21,8 +21,7 @@ _DRAFTED, _SETTLED = 1e-5, 0.03
 def alternate(
     step_W,
     step_H,
-    Wt,
-    H,
+    start,
     *,
     tol,
     max_iter,
@@ -46,8 +45,9 @@ def alternate(
     ----------
     step_W, step_H : callable
         Half steps as `Problem` describes them.
-    Wt : ndarray of shape (n_components, n_samples)
-    H : ndarray of shape (n_components, n_features)
+    start : list of two ndarrays
+        W transposed, of shape (n_components, n_samples), and H, (n_components, n_features).
+        Emptied, so that a start takes no memory when it is done with.
     tol : float
         Ends where both residuals of an accepted iteration are at most `tol`; 0 never ends.
     max_iter : int
@@ -82,19 +82,20 @@ def alternate(
     A. M. S. Ang and N. Gillis, "Accelerating Nonnegative Matrix Factorization Algorithms Using
     Extrapolation", Neural Computation 31, 2019.
     """
-    trace, dtype = Trace(), Wt.dtype
-    accepted = _cast((Wt, H), np.float32 if draft else dtype)
+    trace, dtype = Trace(), start[0].dtype
+    accepted = _cast(start, np.float32 if draft else dtype)
     ahead = _Ahead(*accepted, keep)
     best, slack, safe = np.inf, 0.0, None
     while trace.n_iter < max_iter:
         if first_residual is None:
             W_new, residual_W, _ = step_W(ahead.H, ahead.W, safe)
             if draft and not trace.n_iter and residual_W < _SETTLED:
-                accepted, draft = (Wt, H), False
+                accepted, draft = tuple(start), False
                 ahead = _Ahead(*accepted, keep)
                 continue
         else:
             W_new, residual_W, first_residual = ahead.W, first_residual, None
+        start.clear()
         ahead.move_W(W_new)
         H_new, residual_H, objective = step_H(ahead.W, ahead.H, safe, valued=True)
         residual = max(residual_W, residual_H)
@@ -135,8 +136,7 @@ def alternate(
             break
         if draft and (ended or drafted):
             best += 4 * rounding(best, H_new.dtype)
-            accepted, draft, safe = _cast(accepted, dtype), False, False
-            ahead.cast(dtype)
+            accepted, draft, safe = ahead.cast(dtype, accepted), False, False
         elif ended:
             trace.stop = ended
             break
@@ -175,9 +175,12 @@ class _Ahead:
         self.W, self._W_last = self.W * s, self._W_last * s
         self.H, self._H_last = self.H / s, self._H_last / s
 
-    def cast(self, dtype):
-        arrays = _cast((self.W, self._W_last, self.H, self._H_last), dtype)
-        self.W, self._W_last, self.H, self._H_last = arrays
+    def cast(self, dtype, pair):
+        """Cast what is here and the accepted pair, which share arrays."""
+        arrays = (self.W, self._W_last, self.H, self._H_last, *pair)
+        cast = {key: a.astype(dtype) for key, a in {id(a): a for a in arrays}.items()}
+        self.W, self._W_last, self.H, self._H_last, *pair = (cast[id(a)] for a in arrays)
+        return tuple(pair)
 
     def _extrapolate(self, new, last):
         ahead = np.empty(new.shape, new.dtype)

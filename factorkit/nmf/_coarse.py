@@ -4,7 +4,7 @@ import numpy as np
 
 # Measured on digits, faces and hyperspectral scenes: a sample this large gives components so
 # good that one to ten full iterations remain of 15 to 50.
-_PART, _ROWS_PER_FEATURE, _ROWS_PER_COMPONENT = 16, 3, 5
+_PART, _ROWS_PER_COMPONENT = 16, 5
 
 
 def coarse_start(problem, Wt, H):
@@ -30,7 +30,8 @@ def coarse_start(problem, Wt, H):
         That of W, where W was solved for from this H.
     """
     short, long = sorted(problem.data.shape)
-    n_rows = max(long // _PART, _ROWS_PER_FEATURE * short, _ROWS_PER_COMPONENT * len(H))
+    per_feature = problem.coarse_rows_per_feature
+    n_rows = max(long // _PART, per_feature * short, _ROWS_PER_COMPONENT * len(H))
     if n_rows > long // 3:
         return Wt, H, None
     n_samples = problem.data.shape[0]
@@ -41,8 +42,7 @@ def coarse_start(problem, Wt, H):
     # What follows on all samples corrects the rounding.
     dtype = np.float32 if problem.fits_single(Wt, H) else Wt.dtype
     part_Wt, part_H, _ = problem.part(rows, dtype).alternate(
-        np.ascontiguousarray(Wt[:, rows], dtype=dtype),
-        H.astype(dtype, copy=False),
+        [np.ascontiguousarray(Wt[:, rows], dtype=dtype), H.astype(dtype, copy=False)],
         tol=0,
         **problem.coarse_options,
     )

@@ -15,6 +15,8 @@ from ..utils._threads import blocks_of
 
 # Columns a block from which BLAS runs at full speed.
 _WIDE = 1024
+# Entries that are cast at a time.
+_CAST = 2**17
 
 
 class DenseData:
@@ -67,6 +69,8 @@ class DenseData:
     @staticmethod
     def _multiply(F, M, workers):
         length, width = M.shape
+        if F.dtype != M.dtype:
+            return _multiply_cast(F, M, workers)
         if width >= length or width >= _WIDE:
             out = np.empty((F.shape[0], width), dtype=F.dtype)
 
@@ -80,6 +84,32 @@ class DenseData:
         blocks = blocks_of(length, 2.0 * F.shape[0] * width, target=5e7, smallest=length // 8)
         parts = workers.map(lambda start, stop: F[:, start:stop] @ M[start:stop], blocks)
         return sum(parts[1:], start=parts[0])
+
+
+def _multiply_cast(F, M, workers):
+    """``F @ M`` in the precision of F: parts of M are cast that stay in the second cache."""
+    length, width = M.shape
+    if width > length:
+        out = np.empty((len(F), width), dtype=F.dtype)
+
+        def columns(start, stop):
+            np.matmul(F, M[:, start:stop].astype(F.dtype), out=out[:, start:stop])
+
+        size = max(_CAST // length, 64)
+        workers.map(columns, blocks_of(width, 1, target=size, smallest=64))
+        return out
+    size = max(_CAST // width, 64)
+    groups = blocks_of(length, 1, target=max(size, length // 8), smallest=64)
+
+    def rows(start, stop):
+        total = np.zeros((len(F), width), dtype=F.dtype)
+        for first in range(start, stop, size):
+            part = slice(first, min(first + size, stop))
+            total += F[:, part] @ M[part].astype(F.dtype)
+        return total
+
+    first, *others = workers.map(rows, groups)
+    return sum(others, start=first)
 
 
 class SparseData:

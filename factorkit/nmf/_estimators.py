@@ -50,7 +50,8 @@ class NMF(NMFBase):
     solver : {"auto", "cd", "mu"}, default="auto"
         "cd" is coordinate descent, for the Frobenius and the Kullback-Leibler loss; "mu"
         multiplicative updates, for every loss. "auto" takes coordinate descent where it exists,
-        and starts it on a part of the samples where that pays.
+        starts it on a part of the samples where that pays, and has its first iterations in single
+        precision.
 
     beta_loss : {"frobenius", "kullback-leibler", "itakura-saito"} or float, default="frobenius"
         The divergence; a float is β itself (2, 1 and 0 for the three names). For β <= 0 the data
@@ -255,16 +256,15 @@ class NMF(NMFBase):
         self._warn_if_one_sided(penalty)
         rng = check_random_state(self.random_state)
         with Workers(self.n_jobs) as workers:
-            Wt, H = self._start(X, sample_weight if entry_weight is None else None, W, H, rng)
+            start = [*self._start(X, sample_weight if entry_weight is None else None, W, H, rng)]
             problem, scale = self._problem(X, sample_weight, entry_weight, penalty, workers, rng)
-            Wt = Wt if scale is None else Wt * scale
+            start[0] = start[0] if scale is None else start[0] * scale
             with iterate_with_callbacks(
                 self, self.max_iter, X_given, attributes=partial(self._as_fitted, X.dtype)
             ) as report:
                 Wt, H, trace = factorize(
                     problem,
-                    Wt,
-                    H,
+                    start,
                     coarse=self.solver == "auto",
                     tol=self.tol,
                     max_iter=self.max_iter,

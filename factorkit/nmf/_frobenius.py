@@ -22,7 +22,9 @@ class FrobeniusProblem(Problem):
     size.
     """
 
-    coarse_options = {"max_iter": 60, "min_decrease": 1e-3}
+    coarse_options = {"max_iter": 60, "min_decrease": 3e-4}
+    coarse_rows_per_feature = 6
+    drafts = True
 
     def __init__(self, data, penalty, workers, shuffle_rng=None, half_squared_norm=None):
         self.data, self.penalty, self.workers = data, penalty, workers
@@ -35,8 +37,6 @@ class FrobeniusProblem(Problem):
         # little elsewhere, since most blocks stop early. Very sparse: two sweeps; many fit the
         # other factor's noise and need more iterations (counts and tf-idf, 1.3 to 4 times).
         self.max_sweeps = 2 if data.density < 0.1 else 20
-        # BLAS takes factors of X's precision alone.
-        self.drafts = data.is_sparse
 
     @property
     def typical(self):

@@ -216,10 +216,11 @@ class GraphProblem(FrobeniusProblem):
     sample. The objective never rises.
     """
 
+    drafts = False
+
     def __init__(self, data, penalty, workers, S, alpha):
         super().__init__(data, penalty, workers)
         self.S, self.alpha = S, alpha
-        self.drafts = False
         self.degrees = np.asarray(S.sum(axis=1)).ravel()
 
     def step_H(self, Wt, H, safe=False, valued=False):

@@ -275,15 +275,17 @@ def sweep_csr_rows(
     for i in range(start, stop):
         longest = max(longest, indptr[i + 1] - indptr[i])
     width = _width(longest, VECTOR_BYTES // W.itemsize)
-    x, y = np.zeros((_TOGETHER, width), W.dtype), np.ones((_TOGETHER, width), W.dtype)
-    B = np.zeros((_TOGETHER, Ht.shape[1], width), W.dtype)
+    # Components at the nonzeros of a few long rows would take more memory than X does.
+    n_together = _TOGETHER if longest <= 4 * _SHORT else 1
+    x, y = np.zeros((n_together, width), W.dtype), np.ones((n_together, width), W.dtype)
+    B = np.zeros((n_together, Ht.shape[1], width), W.dtype)
     mantissa, exponent = np.empty(width), np.empty(width)
-    w, b = np.zeros((_TOGETHER, Ht.shape[1]), W.dtype), np.empty((_TOGETHER, k), W.dtype)
+    w, b = np.zeros((n_together, Ht.shape[1]), W.dtype), np.empty((n_together, k), W.dtype)
     places = np.zeros(width, np.intp)
-    blocks, lengths = np.arange(_TOGETHER), np.zeros(_TOGETHER, np.intp)
+    blocks, lengths = np.arange(n_together), np.zeros(n_together, np.intp)
     moved, value = 0.0, 0.0
-    for first in range(start, stop, _TOGETHER):
-        n_rows = min(_TOGETHER, stop - first)
+    for first in range(start, stop, n_together):
+        n_rows = min(n_together, stop - first)
         for i in range(n_rows):
             row = first + i
             for t in range(k):

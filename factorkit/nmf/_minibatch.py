@@ -411,7 +411,7 @@ class MiniBatchNMF(NMFBase):
         if X.shape[0] < _START_ROWS * k:
             return H
         problem = self._problem(X, None, workers)
-        return problem.alternate(Wt, H, tol=self.tol, max_iter=_START_ITERATIONS)[1]
+        return problem.alternate([Wt, H], tol=self.tol, max_iter=_START_ITERATIONS)[1]
 
     def _check_components(self, X, W, H):
         """The H that `init="custom"` starts from."""

@@ -27,6 +27,8 @@ class Problem:
 
     # Options of `alternate`.
     keep, extrapolated = 0.0, True
+    # Samples that `coarse_start` takes at least for each feature.
+    coarse_rows_per_feature = 3
     # Whether its steps take factors in single precision for data in double.
     drafts = False
     # The size of the entries of the data; None where the problem knows double precision only.
@@ -34,19 +36,18 @@ class Problem:
     # Size of the numbers that the loss is a difference of: below its rounding the loss is zero.
     magnitude = 0.0
 
-    def alternate(self, Wt, H, *, draft=False, **options):
-        """Alternate from a start; W first, since starts are chosen for their components."""
+    def alternate(self, start, *, draft=False, **options):
+        """Alternate from a start, a list; W first, since starts are chosen for their components."""
         return alternate(
             self.step_W,
             self.step_H,
-            Wt,
-            H,
+            start,
             rescale=self.penalty.best_scale,
             keep=self.keep,
             extrapolated=self.extrapolated,
             rounding=self.rounding,
             magnitude=self.magnitude,
-            draft=draft and self.drafts and self.fits_single(Wt, H),
+            draft=draft and self.drafts and self.fits_single(*start),
             **options,
         )
 

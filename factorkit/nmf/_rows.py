@@ -7,7 +7,7 @@ are resolved in blocks, and the rows of the transpose are made in blocks too.
 import numpy as np
 from scipy import sparse
 
-from ..utils._threads import blocks_of
+from ..utils._threads import blocks_of, blocks_of_entries
 
 
 class DenseRows:
@@ -184,8 +184,7 @@ class CsrRows:
         return blocks_of(self.shape[0], 1, target=most, multiple=8, smallest=8)
 
     def blocks(self, work_per_entry):
-        per_row = self.X.nnz / max(self.shape[0], 1) + 1
-        return blocks_of(self.shape[0], per_row * work_per_entry, target=1e7, smallest=16)
+        return blocks_of_entries(self.X.indptr, work_per_entry)
 
     def values(self):
         """The stored entries with their weights."""

@@ -128,16 +128,17 @@ def row_scale(weight, beta):
     return None if beta <= 0 else weight ** (1 / beta)
 
 
-def factorize(problem, Wt, H, *, coarse, **options):
+def factorize(problem, start, *, coarse, **options):
     """Improve a start: on a part of the samples first, then on all.
 
     Parameters
     ----------
     problem : object
         From `make_problem`.
-    Wt : ndarray of shape (n_components, n_samples)
-    H : ndarray of shape (n_components, n_features)
+    start : list of two ndarrays
+        W transposed and H; emptied.
     coarse : bool
+        Begin on a part of the samples, and in single precision, where that pays.
     **options
         `tol`, `max_iter` and `monitor` of `alternate`.
 
@@ -147,5 +148,5 @@ def factorize(problem, Wt, H, *, coarse, **options):
     """
     residual = None
     if coarse and hasattr(problem, "part"):
-        Wt, H, residual = coarse_start(problem, Wt, H)
-    return problem.alternate(Wt, H, draft=coarse, first_residual=residual, **options)
+        start[0], start[1], residual = coarse_start(problem, *start)
+    return problem.alternate(start, draft=coarse, first_residual=residual, **options)

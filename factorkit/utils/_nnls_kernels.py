@@ -1,6 +1,7 @@
 """Compiled loops of `_nnls`: coordinate sweeps on cached blocks, and pivoting."""
 
 import numpy as np
+from numba import types
 from numba.extending import intrinsic, overload
 
 from ._jit import kernel
@@ -67,6 +68,28 @@ def _overload_update_component(w, a, G, t, inverse):
     return update
 
 
+def _read_ahead(A, t, first):
+    """Have a block of a component fetched, while the one before is worked on."""
+
+
+@intrinsic
+def _simd_read_ahead(typingctx, A, t, first):
+    def codegen(context, builder, signature, args):
+        A_ = context.make_array(signature.args[0])(context, builder, args[0])
+        v = Vectors(builder, A.dtype)
+        offset = builder.add(builder.mul(args[1], builder.extract_value(A_.shape, 1)), args[2])
+        for pointer in v.pointers(A_.data, offset, _N_VECTORS):
+            v.prefetch(pointer)
+        return context.get_dummy_value()
+
+    return types.void(A, t, first), codegen
+
+
+@overload(_read_ahead, inline="always")
+def _overload_read_ahead(A, t, first):
+    return lambda A, t, first: _simd_read_ahead(A, t, first)
+
+
 @kernel
 def sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol):
     """Sweep columns ``start:stop`` of W; returns the squared change of the first sweep."""
@@ -94,6 +117,10 @@ def sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol):
         for sweep in range(max_sweeps):
             decrease = 0.0
             for t in range(n_components):
+                if sweep == 0:
+                    # Blocks of the components lie far apart: nothing else foresees them.
+                    _read_ahead(W, t, first + chunk)
+                    _read_ahead(A, t, first + chunk)
                 if inverse[t] > 0:
                     squares = _update_component(w, a, G, t, inverse[t])
                     decrease += G[t, t] * squares

@@ -124,3 +124,28 @@ def blocks_of(n_rows, work_per_row, *, multiple=64, target=2e7, smallest=64):
     rows = max(int(np.ceil(target / max(work_per_row, 1.0))), smallest)
     rows = -(-rows // multiple) * multiple
     return [(start, min(start + rows, n_rows)) for start in range(0, n_rows, rows)] or [(0, 0)]
+
+
+def blocks_of_entries(indptr, work_per_entry, *, target=1e7):
+    """Split the rows of a CSR matrix into blocks of about `target` operations each.
+
+    The rows of counts differ by orders of magnitude: blocks of as many rows would differ as much in
+    time, and in the memory of whatever is made for a block's entries.
+
+    Parameters
+    ----------
+    indptr : ndarray of shape (n_rows + 1,)
+    work_per_entry : float
+        Operations an entry; a row costs as much as an entry besides.
+    target : float, default=1e7
+
+    Returns
+    -------
+    list of (start, stop)
+        A row is never cut.
+    """
+    work = indptr + np.arange(len(indptr))
+    step = max(int(target / work_per_entry), 1)
+    ends = np.searchsorted(work, np.arange(step, work[-1] + step, step))
+    ends = np.unique(np.minimum(ends, len(indptr) - 1)).tolist()
+    return list(zip([0, *ends[:-1]], ends, strict=True)) if ends else [(0, 0)]

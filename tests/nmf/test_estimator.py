@@ -394,7 +394,7 @@ def test_a_fit_that_no_step_improves_says_so_unless_it_is_stationary(rng):
         return H.copy(), residual, next(objectives)
 
     residual = 0.5
-    assert alternate(step_W, step_H, W, H, tol=1e-3, max_iter=10)[2].stop == "stalled"
+    assert alternate(step_W, step_H, [W, H], tol=1e-3, max_iter=10)[2].stop == "stalled"
     residual, objectives = 1e-9, iter([1.0, 2.0, 2.0, 2.0])
     # 1e-9 is more than tol, but less than what an objective in float64 can show.
-    assert alternate(step_W, step_H, W, H, tol=1e-12, max_iter=10)[2].stop == "converged"
+    assert alternate(step_W, step_H, [W, H], tol=1e-12, max_iter=10)[2].stop == "converged"

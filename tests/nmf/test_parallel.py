@@ -19,7 +19,7 @@ import factorkit
 from factorkit import NMF
 from factorkit.nmf import _data, _rows, _weighted
 from factorkit.utils import _nnls
-from factorkit.utils._threads import Workers, blocks_of
+from factorkit.utils._threads import Workers, blocks_of, blocks_of_entries
 
 from ._reference import LOSSES, low_rank
 
@@ -40,8 +40,14 @@ def small_blocks(monkeypatch):
         made.append(len(blocks))
         return blocks
 
+    def cut_entries(indptr, work_per_entry):
+        blocks = blocks_of_entries(indptr, work_per_entry, target=1e7 / 100)
+        made.append(len(blocks))
+        return blocks
+
     for module in (_data, _rows, _weighted, _nnls):
         monkeypatch.setattr(module, "blocks_of", cut)
+    monkeypatch.setattr(_rows, "blocks_of_entries", cut_entries)
     return made
 
 

@@ -103,6 +103,6 @@ def test_a_start_on_a_part_solves_for_the_coefficients_of_all(rng, beta_loss):
         again, _, _ = problem.step_W(new_H, new_Wt)
         change = problem.objective(new_Wt, new_H) - problem.objective(again, new_H)
         assert 0 <= change < 0.02 * problem.objective(Wt, H) and residual > 0
-        better = problem.alternate(new_Wt, new_H, tol=1e-6, max_iter=500)[:2]
+        better = problem.alternate([new_Wt, new_H], tol=1e-6, max_iter=500)[:2]
         # A start that was better stays, with W still to be solved for.
         assert coarse_start(problem, *better)[2] is None

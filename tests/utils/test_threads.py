@@ -1,13 +1,14 @@
 """Workers keep order and errors, and give BLAS its threads back."""
 
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import threadpoolctl
 from joblib import cpu_count
 
-from factorkit.utils._threads import Workers, blocks_of, resolve_n_jobs
+from factorkit.utils._threads import Workers, blocks_of, blocks_of_entries, resolve_n_jobs
 
 
 def blas_threads():
@@ -24,6 +25,22 @@ def test_blocks_cover_the_rows_once_in_order(n_rows, work, options):
     assert np.concatenate([np.arange(s, e) for s, e in blocks]).tolist() == list(range(n_rows))
     assert all((e - s) % options.get("multiple", 64) == 0 for s, e in blocks[:-1])
     assert all(e - s >= options.get("smallest", 64) for s, e in blocks[:-1])
+
+
+@pytest.mark.parametrize("lengths", [[5] * 40, [0] * 10, [1000, 1, 1, 1, 0, 0, 1000], [3], []])
+@pytest.mark.parametrize("target", [1, 100, 1e9])
+def test_blocks_of_entries_are_of_like_work_and_cut_no_row(lengths, target):
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    blocks = blocks_of_entries(indptr, 2.0, target=target)
+    assert blocks[0][0] == 0 and blocks[-1][1] == len(lengths)
+    for (_, stop), (start, _) in pairwise(blocks):
+        assert start == stop
+    for start, stop in blocks:
+        work = 2.0 * (indptr[stop] - indptr[start] + stop - start)
+        longest = max(lengths[start:stop], default=0)
+        assert work <= max(target, 2) + 2 * (longest + 1)
+    if target == 1e9:
+        assert len(blocks) == 1
 
 
 def test_blocks_of_nothing_are_one_empty_block():
