@@ -7,7 +7,7 @@ from ._correntropy_nmf import robust_nmf
 from ._correntropy_rows import entry_abundances
 from ._correntropy_weights import Loss, Scene
 from ._flags import clipped_bands
-from ._holes import interpolate_bands
+from ._interpolation import interpolate_bands
 from ._pipeline import flag
 
 

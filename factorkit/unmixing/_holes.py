@@ -1,7 +1,6 @@
 """Missing entries of a scene, filled from the bands beside them."""
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 
 def fill_holes(Y, bands, order, workers):
@@ -51,28 +50,3 @@ def fill_holes(Y, bands, order, workers):
 
     workers.map(fill, [(i, min(i + step, len(Y))) for i in range(0, len(Y), step)])
     return filled
-
-
-def interpolate_bands(E, bands, positions):
-    """Spectra with the values of bad bands interpolated between good ones, in place.
-
-    Parameters
-    ----------
-    E : ndarray of shape (n_spectra, n_bands)
-    bands : ndarray of bool of shape (n_bands,)
-        The good bands.
-    positions : ndarray of shape (n_bands,)
-        Wavelengths, or the numbers of the bands.
-    """
-    if bands.all() or not bands.any():
-        return E
-    # Bands of spectrometers that overlap may share a wavelength.
-    where, first = np.unique(positions[bands], return_index=True)
-    known = E[:, bands][:, first]
-    at = np.clip(positions[~bands], where[0], where[-1])
-    if len(where) == 1:
-        E[:, ~bands] = known
-    else:
-        # Monotone cubics: they follow a feature, and never overshoot beside an edge.
-        E[:, ~bands] = PchipInterpolator(where, known, axis=1)(at)
-    return E

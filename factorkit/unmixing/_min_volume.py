@@ -20,8 +20,6 @@ J. M. Bioucas-Dias, "A Variable Splitting Augmented Lagrangian Approach to Linea
 Unmixing", WHISPERS 2009 (the minimum volume with a hinge loss).
 J. M. P. Nascimento and J. M. Bioucas-Dias, "Hyperspectral Unmixing Based on Mixtures of Dirichlet
 Components", IEEE TGRS 50, 2012 (likelihood of the simplex).
-I. M. Johnstone, "On the Distribution of the Largest Eigenvalue in Principal Components Analysis",
-Annals of Statistics 29, 2001.
 """
 
 from math import factorial
@@ -37,7 +35,7 @@ from ._min_volume_kernels import facet_costs, facet_moments
 _SLOPE = 1.7
 # The noise is taken to be at least this part of the least height of the simplex that it starts
 # from: facets that are sharper have no slope to follow.
-_SHARPEST = 1e-3
+SHARPEST = 1e-3
 # No endmember may lie nearer to the facet opposite than so many standard deviations of the noise.
 _LOWEST = 2.0
 # The largest w, for scenes in which all pixels lie on all facets.
@@ -45,10 +43,6 @@ _HEAVIEST = 1e9
 # Largest relative change of the simplex in an iteration. Without a limit one in fifty scenes ends
 # in a distant optimum, with endmembers anywhere.
 _REACH = 0.3
-# What the .9 quantile of the distances of pixels outside a facet may be (1.64 for normal noise),
-# and by what part the purest pixel may fall short of pure, beyond the noise. Over 120 linear scenes
-# with pure pixels (3 to 6 endmembers, 20 to 40 dB) they went up to 2.1 and .015.
-_WIDEST, _SHORT = 2.2, 0.02
 
 
 def min_volume(X, Z, workers, *, sigma=None, tol=1e-7, max_iter=100, report=None):
@@ -88,18 +82,18 @@ def min_volume(X, Z, workers, *, sigma=None, tol=1e-7, max_iter=100, report=None
     facet, and k⁶.
 
     Not for pixels whose endmembers vary: their spread is not that of the noise, and facets are
-    sought inside it. See :func:`lacks_pure_pixels`.
+    sought inside it. `_facet_tests` tells when it may be trusted.
     """
     k = len(Z)
     trace = Trace()
     if k == 1:
         trace.stop = "converged"
         return Z.copy(), trace
-    mean, U, variances = _principal(X, k)
+    mean, U, variances = principal(X, k)
     if sigma is None:
         sigma = np.sqrt(variances[k - 1 :].mean()) if len(variances) >= k else 0.0
     corners = (Z - mean) @ U.T
-    to_barycentric = _inverse_map(corners, sigma)
+    to_barycentric = inverse_map(corners, sigma)
     if to_barycentric is None:
         trace.add(np.inf, np.inf)
         trace.stop = "stalled"
@@ -124,72 +118,6 @@ def min_volume(X, Z, workers, *, sigma=None, tol=1e-7, max_iter=100, report=None
     return mean + np.linalg.inv(Q).T @ corners @ U, trace
 
 
-def varies_as_a_simplex(X, k, sigma, *, n_bands=None):
-    """Whether pixels vary beyond k − 1 dimensions by no more than noise does.
-
-    Endmembers that differ from pixel to pixel, or mix nonlinearly, don't pass; so the scenes that
-    pass are few, and there is no need to run :func:`min_volume` on others.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_pixels, n_features), float64
-        Pixels, not smoothed, in at least k dimensions; with fewer there is no telling: False.
-    k : int
-        Number of endmembers.
-    sigma : float
-        Standard deviation of the noise of a coordinate.
-    n_bands : int or None, default=None
-        Number of bands that the coordinates are principal directions of; None: of n_features.
-
-    Returns
-    -------
-    bool
-    """
-    n, d = X.shape
-    if d < k or sigma <= 0:
-        return False
-    largest = _principal(X, k)[2][k - 1]
-    return bool(largest <= _largest_noise(n, (n_bands or d) - (k - 1)) * sigma**2)
-
-
-def lacks_pure_pixels(X, Z, sigma, *, n_bands=None):
-    """Whether a linear scene has an endmember of which no pixel is pure.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_pixels, n_features), float64
-        Pixels, not smoothed, in at least k dimensions.
-    Z : ndarray of shape (k, n_features)
-        Endmembers that :func:`min_volume` found.
-    sigma : float
-        Standard deviation of the noise of a coordinate.
-    n_bands : int or None, default=None
-        Number of bands that the coordinates are principal directions of; None: of n_features.
-
-    Returns
-    -------
-    bool
-        True only where three findings agree: the pixels pass :func:`varies_as_a_simplex`; each
-        facet is shown by pixels, and those outside are as near to it as noise takes them; and of
-        some endmember no pixel holds nearly all: the purest falls short by .02 and two standard
-        deviations of the noise.
-    """
-    k = len(Z)
-    if k == 1 or not varies_as_a_simplex(X, k, sigma, n_bands=n_bands):
-        return False
-    mean, U, _ = _principal(X, k)
-    to_barycentric = _inverse_map((Z - mean) @ U.T, sigma)
-    if to_barycentric is None:
-        return False
-    B = _lifted((X - mean) @ U.T) @ to_barycentric.T
-    gradients = np.linalg.norm(to_barycentric[:, :-1], axis=1)
-    # As sharp as the fit takes them to be, at most.
-    s = max(sigma, _SHARPEST / gradients.max()) * gradients
-    if any(_blur(B[:, j] / s[j]) > _WIDEST for j in range(k)):
-        return False
-    return bool((1 - B.max(axis=0) > _SHORT + 2 * s).any())
-
-
 class _Problem:
     """The objective over Q and the weights w = a v / s, for pixels in barycentric coordinates."""
 
@@ -199,9 +127,9 @@ class _Problem:
         # Noise of the barycentric coordinates: q has the variance qᵀ S q.
         gradients = to_barycentric[:, :-1]
         self.S = gradients @ gradients.T
-        self.sigma = max(sigma, _SHARPEST / np.sqrt(np.diag(self.S).max()))
+        self.sigma = max(sigma, SHARPEST / np.sqrt(np.diag(self.S).max()))
         self.S *= self.sigma**2
-        self.Y = np.ascontiguousarray(_lifted(coordinates) @ to_barycentric.T)
+        self.Y = np.ascontiguousarray(lifted(coordinates) @ to_barycentric.T)
         self.blocks = blocks_of(self.n, 4.0 * k**2 + 20.0 * k)
         # Rows of Q sum to the same for every pixel: Q moves by these directions only.
         self.directions = np.linalg.qr(np.eye(k)[:, :-1] - 1 / k)[0]
@@ -324,7 +252,7 @@ def _measures(u):
     return A, B
 
 
-def _principal(X, k):
+def principal(X, k):
     """Mean, the k − 1 principal directions as rows, and all variances, falling.
 
     Directions of rounding errors are left out.
@@ -337,33 +265,20 @@ def _principal(X, k):
     return mean, vectors[: k - 1][seen[: k - 1]], values
 
 
-def _lifted(coordinates):
+def lifted(coordinates):
+    """Points followed by 1."""
     return np.hstack([coordinates, np.ones((len(coordinates), 1))])
 
 
-def _inverse_map(corners, sigma):
+def inverse_map(corners, sigma):
     """The map of lifted points to barycentric coordinates, None where noise or rounding rules."""
     k = len(corners)
     if corners.shape[1] < k - 1:
         return None
     size = np.linalg.norm(corners - corners.mean(axis=0))
-    lifted = np.vstack([corners.T, np.full(k, size)])
-    if size == 0 or np.linalg.svd(lifted, compute_uv=False)[-1] <= 1e-10 * size:
+    columns = np.vstack([corners.T, np.full(k, size)])
+    if size == 0 or np.linalg.svd(columns, compute_uv=False)[-1] <= 1e-10 * size:
         return None
-    inverse = np.linalg.inv(_lifted(corners).T)
+    inverse = np.linalg.inv(lifted(corners).T)
     heights = 1 / np.linalg.norm(inverse[:, :-1], axis=1)
     return inverse if heights.min() > _LOWEST * sigma else None
-
-
-def _largest_noise(n, p):
-    """Largest variance of p directions of unit noise: its mean and three deviations (Johnstone)."""
-    edge = np.sqrt(n) + np.sqrt(p)
-    return (edge**2 + 3 * edge * (1 / np.sqrt(n) + 1 / np.sqrt(p)) ** (1 / 3)) / n
-
-
-def _blur(t):
-    """The .9 quantile of the distances of pixels outside a facet; infinite where few show it."""
-    if np.count_nonzero(np.abs(t) < 3) < 20:
-        return np.inf
-    outside = -t[t < 0]
-    return np.quantile(outside, 0.9) if len(outside) else 0.0

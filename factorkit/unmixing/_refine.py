@@ -2,7 +2,13 @@
 
 import numpy as np
 
-from ._min_volume import lacks_pure_pixels, min_volume, varies_as_a_simplex
+from ._facet_tests import (
+    facets_stay_sharp,
+    facets_tell_more,
+    lacks_pure_pixels,
+    varies_as_a_simplex,
+)
+from ._min_volume import min_volume
 from ._noise import band_noise
 from ._pipeline import average_neighbours
 from ._subspace import coordinates, principal_directions, scene_moments
@@ -37,7 +43,7 @@ def beyond_the_pixels(Y, E, d, flags, workers, rng, *, scale, graph_shape, force
     Returns
     -------
     corners : ndarray of shape (k, n_bands), or None
-        None where pixels are pure, or where nothing can be told.
+        None where pixels tell more of the endmembers than facets do, or where nothing can be told.
     """
     k = len(E)
     good, bands = np.flatnonzero(flags.pixels), flags.bands
@@ -62,10 +68,14 @@ def beyond_the_pixels(Y, E, d, flags, workers, rng, *, scale, graph_shape, force
     corners, trace = min_volume(Z, start, workers, sigma=1.0)
     if trace.stop == "stalled":
         return None
-    if not force and not lacks_pure_pixels(Z, corners, 1.0, n_bands=n_bands):
+    doubtful = not force and not lacks_pure_pixels(Z, corners, 1.0, n_bands=n_bands)
+    if doubtful and not facets_tell_more(Z, start, corners, 1.0, n_bands=n_bands):
         return None
     if graph_shape is not None:
         smooth, gain = average_neighbours(every, good, graph_shape, True, rng)
         finer, trace = min_volume(smooth, corners, workers, sigma=gain)
-        corners = corners if trace.stop == "stalled" else finer
+        if trace.stop != "stalled" and not (
+            doubtful and not facets_stay_sharp(smooth, finer, gain)
+        ):
+            corners = finer
     return mean + (corners @ vectors) * sigma * bands

@@ -11,7 +11,7 @@ from ..utils._threads import Workers
 from ._base import SpectralUnmixing
 from ._counting import n_dimensions
 from ._evidence import explained_bands, light_evidence, light_is_even
-from ._holes import interpolate_bands
+from ._interpolation import interpolate_bands
 from ._light import OFFSET
 from ._pipeline import extract, flag
 from ._refine import beyond_the_pixels
@@ -77,8 +77,9 @@ class Unmixer(SpectralUnmixing):
     min_volume : bool or "auto", default="auto"
         Whether to move the endmembers beyond the pixels, to the corners of the simplex whose
         facets, blurred by noise, fit them. "auto" does where the light is even, the scene varies
-        in no more dimensions than linear mixtures can, and an endmember has no pure pixel. True
-        does in any case, which ruins scenes whose materials vary.
+        in no more dimensions than linear mixtures can, and either an endmember has no pure pixel,
+        or the facets are as sharp as the noise allows and so tell the corners better than the
+        purest pixels do. True does in any case, which ruins scenes whose materials vary.
 
     abundance_scale : {"auto", "area", "lit_area", "soft", "share"}, default="auto"
         What the abundances are shares of, which matters where endmembers differ in brightness.
@@ -115,7 +116,8 @@ class Unmixer(SpectralUnmixing):
     Attributes
     ----------
     components_ : ndarray of shape (n_components_, n_bands)
-        Endmembers, in the units of X. In flagged bands they are interpolated along the wavelength.
+        Endmembers, in the units of X. In flagged bands they are what the other
+        bands lead to expect along the wavelength.
 
     n_components_ : int
         Number of endmembers.

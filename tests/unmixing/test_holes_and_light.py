@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.interpolate import PchipInterpolator
 
-from factorkit.unmixing._holes import fill_holes, interpolate_bands
+from factorkit.unmixing._holes import fill_holes
+from factorkit.unmixing._interpolation import interpolate_bands
 from factorkit.unmixing._light import Light
 from factorkit.unmixing._subspace import scene_moments
 from factorkit.utils._threads import Workers
@@ -99,6 +101,54 @@ def test_a_smooth_spectrum_is_followed_and_an_edge_is_not_overshot(rng):
     edge = np.where(bands, (x > 0.5).astype(float), 7)[None]
     filled = interpolate_bands(edge, bands, x)
     assert filled.min() >= 0 and filled.max() <= 1
+
+
+def runs_missing(rng, n, *runs):
+    bands = np.ones(n, dtype=bool)
+    for run in runs:
+        start = rng.integers(5, n - 5 - run)
+        bands[start : start + run] = False
+    return bands
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-6, 1e5])
+def test_features_are_followed_across_gaps(rng, unit):
+    x = np.linspace(400, 2500, 120)
+    shape = 0.5 + 0.2 * np.sin(x / 150) + 0.1 * np.cos(x / 90)
+    E = unit * np.array([shape, 1.3 - shape])
+    bands = runs_missing(rng, 120, 8, 1, 1, 3)
+    filled = interpolate_bands(np.where(bands, E, 0), bands, x)
+    monotone = PchipInterpolator(x[bands], E[:, bands], axis=1)(x)
+    missed, at_most = np.abs(filled - E).max(), np.abs(monotone - E).max()
+    assert missed < 0.2 * at_most
+    assert_array_equal(filled[:, bands], E[:, bands])
+
+
+def test_noise_is_not_drawn_into_gaps(rng):
+    x = np.arange(200.0)
+    smooth = np.vstack([np.sin(x / 30), np.cos(x / 40)])
+    bands = rng.random(200) > 0.3
+    noisy = smooth + 0.05 * rng.standard_normal(smooth.shape)
+    filled = interpolate_bands(noisy.copy(), bands, x)
+    error = np.sqrt(np.mean(np.square(filled - smooth)[:, ~bands]))
+    assert error < 0.03  # a line between two noisy bands has some .04
+
+
+def test_what_is_never_negative_stays_so_in_gaps():
+    x = np.arange(60.0)
+    dip = np.maximum(1 - np.exp(-(((x - 30) / 8) ** 2)) * 1.1, 0.0)[None]
+    bands = np.abs(x - 30) > 4
+    assert interpolate_bands(np.where(bands, dip, 9.0), bands, x).min() >= 0
+    below = dip - 0.5
+    assert interpolate_bands(np.where(bands, below, 9.0), bands, x).min() < -0.5
+
+
+def test_spectra_of_more_bands_than_a_chunk_and_constant_ones(rng):
+    x = np.arange(600.0)
+    E = np.vstack([np.sin(x / 25), np.full(600, 3.0)])
+    bands = rng.random(600) > 0.2
+    filled = interpolate_bands(np.where(bands, E, 7.0), bands, x)
+    assert_allclose(filled, E, atol=1e-4)
 
 
 def test_few_good_bands_are_enough(rng):

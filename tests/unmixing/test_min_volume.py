@@ -5,13 +5,13 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import linear_sum_assignment
 
-from factorkit.unmixing._min_volume import (
-    _measures,
-    _Problem,
+from factorkit.unmixing._facet_tests import (
+    facets_stay_sharp,
+    facets_tell_more,
     lacks_pure_pixels,
-    min_volume,
     varies_as_a_simplex,
 )
+from factorkit.unmixing._min_volume import _measures, _Problem, min_volume
 from factorkit.unmixing._min_volume_kernels import facet_costs, facet_moments
 from factorkit.utils._threads import Workers
 
@@ -258,6 +258,55 @@ def test_facets_that_no_pixel_shows_are_no_evidence(rng):
     X, E = scene(4, rng, noise=0.01)
     assert lacks_pure_pixels(X, E, 0.01)
     assert not lacks_pure_pixels(X, inside(E, 1.3), 0.01)
+
+
+def test_corners_that_no_pixel_is_half_way_to_are_no_evidence(rng):
+    X, E = scene(4, rng, largest=0.47, noise=0.01)
+    assert not lacks_pure_pixels(X, E, 0.01)
+    X, E = scene(4, rng, largest=0.6, noise=0.01)
+    assert lacks_pure_pixels(X, E, 0.01)
+
+
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_facets_tell_more_than_pure_pixels_where_noise_is_all_that_blurs_them(rng, workers, k):
+    X, E = scene(k, rng, largest=1.0, noise=0.01)
+    near = E + 0.01 * rng.standard_normal(E.shape)
+    Z, _ = min_volume(X, near, workers, sigma=0.01)
+    assert facets_tell_more(X, near, Z, 0.01)
+    # Not if the noise is less than what blurs them.
+    assert not facets_tell_more(X, near, Z, 0.009)
+
+
+def test_archetypes_are_farther_from_a_wrong_corner_than_noise_takes_pixels(rng, workers):
+    X, E = scene(4, rng, largest=1.0, noise=0.01)
+    Z, _ = min_volume(X, E, workers, sigma=0.01)
+    start = Z.copy()
+    start[2] += 0.038 * (E[0] - E[2]) / np.linalg.norm(E[0] - E[2])
+    assert facets_tell_more(X, start, Z, 0.01)
+    start[2] += 0.004 * (E[0] - E[2]) / np.linalg.norm(E[0] - E[2])
+    assert not facets_tell_more(X, start, Z, 0.01)
+
+
+def test_abundances_that_crowd_at_the_facets_blur_them(rng, workers):
+    _, E = scene(4, rng)
+    X = rng.dirichlet(np.full(4, 0.3), 4000) @ E
+    X += 0.03 * rng.standard_normal(X.shape)
+    Z, _ = min_volume(X, E, workers, sigma=0.03)
+    assert not facets_tell_more(X, Z, Z, 0.03)
+
+
+def test_variation_is_no_evidence_of_sharp_facets(rng, workers):
+    X, E = scene(4, rng, largest=1.0, noise=0.01)
+    spread = 0.05 * rng.standard_normal((len(X), 1)) * (X - 4)
+    Z, _ = min_volume(X + spread, E, workers, sigma=0.01)
+    assert not facets_tell_more(X + spread, Z, Z, 0.01)
+    assert not facets_tell_more(X[:, :1], Z[:1, :1], Z[:1, :1], 0.01)
+
+
+def test_facets_of_averages_are_sharp_by_the_noise_that_is_left(rng):
+    X, E = scene(4, rng, largest=1.0, noise=0.01)
+    assert facets_stay_sharp(X, E, 0.01)
+    assert not facets_stay_sharp(X, E, 0.008)
 
 
 def test_a_single_endmember_stays(rng, workers):

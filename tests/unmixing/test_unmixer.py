@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.ndimage import gaussian_filter
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import estimator_checks as checks
@@ -13,6 +14,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from factorkit import VCA, Unmixer
 from factorkit.callbacks import EarlyStopping
 from factorkit.datasets import make_scene
+from factorkit.datasets._scenes import _on_simplex
 from factorkit.metrics import abundance_rmse, matched_components
 from factorkit.unmixing._scales import choose_scale
 from factorkit.utils._sklearn import HAS_CALLBACKS
@@ -147,10 +149,42 @@ def test_noise_is_not_taken_for_uneven_light(seed):
     assert not model.normalized_ and model.light_spread_ < 0.05
 
 
-@pytest.mark.parametrize("variability", [0.0, 0.1])
-def test_scenes_with_pure_pixels_keep_their_archetypes(variability, seed):
-    scene = make_scene(4, variability=variability, random_state=seed)
+@pytest.mark.parametrize(
+    "kind", [{"variability": 0.1}, {"abundances": "dirichlet"}, {"nonlinearity": 0.3}]
+)
+def test_archetypes_stay_where_facets_tell_less(kind, seed):
+    scene = make_scene(4, random_state=seed, **kind)
     assert not fitted(scene).refined_
+    assert not fitted(scene, image_shape=None).refined_
+
+
+@pytest.mark.parametrize("snr", [20, 40])
+def test_facets_sharpen_endmembers_of_which_pixels_are_pure(snr, seed):
+    scene = make_scene(3, snr=snr, random_state=seed + 200)
+    for shape, part in ((scene.image_shape, 1.0), (None, 0.5)):
+        sharper = fitted(scene, 3, image_shape=shape)
+        archetypes = fitted(scene, 3, image_shape=shape, min_volume=False)
+        assert sharper.refined_ and not archetypes.refined_
+        assert judged(sharper, scene)[0] < part * judged(archetypes, scene)[0]
+
+
+def test_neighbours_that_mix_do_not_round_facets_off():
+    # Pixels that differ from their neighbours, and are averaged with them all the same.
+    rng = np.random.default_rng(0)
+    fields = gaussian_filter(rng.standard_normal((3, 64, 64)), (0, 1, 1), mode="wrap")
+    A = _on_simplex(1.2 * (fields / fields.std()).reshape(3, -1).T)
+    scene = make_scene(3, snr=20, random_state=200)
+    Y = A @ scene.endmembers
+    scene.data = Y + 0.1 * np.sqrt(np.mean(Y**2)) * rng.standard_normal(Y.shape)
+    model, alone = fitted(scene, 3), fitted(scene, 3, image_shape=None)
+    assert model.refined_ and model.smoothed_
+    assert_allclose(judged(model, scene)[0], judged(alone, scene)[0], rtol=0.05)
+
+
+def test_corners_that_no_pixel_is_half_way_to_are_not_believed():
+    # Of nine endmembers in noise, all with pure pixels, a facet may turn out of the scene.
+    scene = make_scene(9, snr=20, random_state=200)
+    assert judged(fitted(scene, 9), scene)[0] < 0.03
 
 
 def test_light_is_taken_away_where_it_varies():
