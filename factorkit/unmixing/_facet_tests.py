@@ -18,11 +18,12 @@ _WIDEST, _SHORT = 2.2, 0.02
 # of nine endmembers whose pixels were pure, with a corner many heights of the simplex away.
 _PUREST = 0.5
 # The median and the .9 quantile that normal noise may have (.67 and 1.64 without sampling errors).
-# Over 150 scenes with pure pixels in patches they were below; where abundances crowd at the facets,
-# as those of a Dirichlet distribution with concentration below 1 do, one of them was above.
+# Of 97 scenes with pure pixels in patches (3 to 6 endmembers, 20 to 40 dB) 87 were below. Where
+# abundances crowd at the facets, as those of a Dirichlet distribution with concentration below 1,
+# one of them is above in nearly all.
 _NORMAL = {0.5: 0.74, 0.9: 1.75}
 # The noise of averages differs from pixel to pixel, so that only the median tells. In patches it
-# was at most .78; where neighbours mix, more.
+# was at most .78; where neighbours mix, mostly more.
 _AVERAGED = {0.5: 0.78}
 
 
