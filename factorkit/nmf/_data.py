@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from ..utils._linalg import gram, inner, squared_norm
+from ..utils._linalg import gram, inner, squared_distance, squared_norm
 from ..utils._sparse_kernels import (
     aligned_zeros,
     csr_products,
@@ -53,9 +53,9 @@ class DenseData:
         """‖X − W H‖², from the residuals of a block of rows at a time."""
 
         def block(start, stop):
-            return squared_norm(self.X[start:stop] - Wt[:, start:stop].T @ H)
+            return squared_distance(self.X[start:stop], Wt[:, start:stop].T @ H)
 
-        per_row = max(2.0 * H.size, 2e7 / max(500_000 // max(self.shape[1], 1), 1))
+        per_row = max(2.0 * H.size, 2e7 / max(200_000 // max(self.shape[1], 1), 1))
         return sum(workers.map(block, blocks_of(self.shape[0], per_row)))
 
     def times_samples(self, Wt, workers):

@@ -29,6 +29,21 @@ def squared_norm(A):
     return inner(A, A)
 
 
+@kernel(reduces=True)
+def _squared_distance(a, b):
+    total = 0.0
+    for i in range(a.size):
+        difference = np.float64(a[i]) - np.float64(b[i])
+        total += difference * difference
+    return total
+
+
+def squared_distance(A, B):
+    """Sum of (a − b)², in float64, of two arrays of any dtypes, without an array of differences."""
+    A, B = (np.require(F, requirements=["C", "W"]).ravel() for F in (A, B))
+    return float(_squared_distance(A, B))
+
+
 def gram(H):
     """``H @ H.T`` in float64.
 

@@ -12,6 +12,7 @@ from factorkit.utils._linalg import (
     products_at,
     row_grams,
     scale_rows,
+    squared_distance,
     squared_norm,
 )
 
@@ -33,6 +34,16 @@ def test_inner_products_of_float32_are_summed_in_float64():
 def test_inner_products_of_transposed_arrays_pair_the_right_entries(rng):
     A, B = rng.random((4, 6)), rng.random((6, 4))
     assert inner(A, B.T) == pytest.approx(np.sum(A * B.T))
+
+
+@pytest.mark.parametrize("dtypes", [("f4", "f4"), ("f8", "f4"), ("f8", "f8")])
+def test_squared_distances_pair_the_right_entries_in_float64(rng, dtypes):
+    A, B = (rng.random((6, 40)).astype(dtype) for dtype in dtypes)
+    exact = np.sum((A.astype(float) - B) ** 2)
+    read_only = np.asfortranarray(A)
+    read_only.flags.writeable = False
+    for first in (A, read_only, np.repeat(A, 2, axis=1)[:, ::2]):
+        assert squared_distance(first, B) == pytest.approx(exact, rel=1e-12)
 
 
 def test_a_gram_matrix_of_float32_is_float64(rng):
