@@ -10,6 +10,7 @@ from scipy import sparse
 from factorkit import NMF
 from factorkit.nmf._alternate import alternate
 from factorkit.nmf._coarse import coarse_start
+from factorkit.nmf._data import DenseData
 from factorkit.nmf._penalty import Penalty
 from factorkit.nmf._solvers import make_problem
 from factorkit.utils._threads import Workers
@@ -87,6 +88,22 @@ def test_a_draft_that_is_cut_short_is_given_back_in_double(counts):
     model = NMF(4, tol=0, max_iter=2, random_state=0)
     assert model.fit_transform(X).dtype == np.float64
     assert model.components_.dtype == np.float64
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shape", [(9000, 60), (60, 9000), (30, 30), (700, 700)])
+def test_products_with_factors_in_single_precision_take_all_of_x(rng, shape, order):
+    # More than one part of each side is cast.
+    X = np.asarray(rng.random(shape), order=order)
+    W, H = rng.random((3, shape[0])), rng.random((3, shape[1]))
+    data, single = DenseData(X), np.float32
+    for n_jobs in (1, 2):
+        with Workers(n_jobs) as workers:
+            of_samples = data.times_samples(W.astype(single), workers)
+            of_features = data.times_features(H.astype(single), workers)
+        assert of_samples.dtype == of_features.dtype == single
+        assert_allclose(of_samples, W @ X, rtol=3e-5)
+        assert_allclose(of_features, H @ X.T, rtol=3e-5)
 
 
 @pytest.mark.parametrize("beta_loss", [2, 1])
