@@ -6,14 +6,14 @@ does, of which every step lowers the objective.
 """
 
 import numpy as np
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
 from ..utils._jit import kernel
-from ..utils._vector_ir import Vectors, constant
+from ..utils._vector_ir import constant
+from ._table_vectors import WIDTHS, Row
 
-# Endmembers a row of the table, or twice that: the numbers of 64 bytes.
-LANES = 8
 # What a multiplier may fall below zero by, relative to the terms it is the difference of.
 _SLACK = 1e-12
 # Rounds in which all violators are exchanged at once, before a slower method that always ends.
@@ -23,67 +23,109 @@ _ROUNDS = 8
 _PIXELS = 256
 
 
-def _affine(n_lanes, start, s, x, x_at, k, rows, r, out, o, limit):
-    """``out[o:] = start[s:] + Σ_t x[x_at + t] rows[r + t n_lanes:]``, for `n_lanes` numbers.
+def _try(width, table, at, f, i, k, S, X, limit):
+    """Put the solution with support S, for the terms ``f[i:]``, into ``X[i:]``; zero beyond S.
 
-    All arrays are flat. Returns the bits of what is less than 0, and shifted by 16 of what is
-    less than `limit`.
+    All arrays are flat; the support's part of the table begins at `at`. Returns the bits of the
+    numbers below 0, and shifted by 16 of those below `limit`, multipliers included.
     """
-    M = rows[r : r + k * n_lanes].reshape(k, n_lanes)
-    values = start[s : s + n_lanes] + x[x_at : x_at + k] @ M
-    out[o : o + n_lanes] = values
-    bits = 1 << np.arange(n_lanes)
+    M = table[at : at + k * width].reshape(k, width)
+    values = table[at + k * width : at + (k + 1) * width] + f[i : i + k] @ M
+    bits = 1 << np.arange(width)
+    X[i : i + width] = np.where(S & bits, values, 0.0)
     return int((bits * (values < 0)).sum() + ((bits * (values < limit)).sum() << 16))
 
 
-def _make_affine(n_vectors):
+def _make_try(width):
     @intrinsic
-    def affine(typingctx, start, s, x, x_at, k, rows, r, out, o, limit):
+    def attempt(typingctx, table, at, f, i, k, S, X, limit):
         def codegen(context, builder, signature, args):
-            start_, x_, rows_, out_ = (
-                context.make_array(signature.args[at])(context, builder, args[at])
-                for at in (0, 2, 5, 7)
-            )
-            _, s_, _, x_at_, k_, _, r_, _, o_, limit_ = args
-            v = Vectors(builder, types.float64, 8 * LANES)
+            table_, f_, X_ = _data(context, builder, signature, args, (0, 2, 6))
+            _, at_, _, i_, k_, S_, _, limit_ = args
+            row = Row(builder, width)
+            first = row.load(table_, builder.add(at_, builder.mul(k_, constant(width))))
+            values = row.add_products(first, k_, f_, i_, lambda factor: factor, table_, at_)
+            row.store(row.where(S_, values, 0.0), X_, i_)
+            negative = row.below(values, ir.Constant(ir.DoubleType(), 0.0))
+            return builder.or_(negative, builder.shl(row.below(values, limit_), constant(16)))
 
-            def add(t, sums):
-                factor = builder.load(builder.gep(x_.data, [builder.add(x_at_, t)]))
-                factor = v.splat(factor)
-                row = builder.add(r_, builder.mul(t, constant(n_vectors * LANES)))
-                places = v.pointers(rows_.data, row, n_vectors)
-                return [
-                    v.fma(factor, v.load(p), total) for p, total in zip(places, sums, strict=True)
-                ]
+        return types.int64(table, at, f, i, k, S, X, limit), codegen
 
-            first = [v.load(place) for place in v.pointers(start_.data, s_, n_vectors)]
-            sums = v.loop(constant(0), k_, first, add)
-            low = v.splat(limit_)
-            bits = constant(0)
-            places = v.pointers(out_.data, o_, n_vectors)
-            for at, (place, values) in enumerate(zip(places, sums, strict=True)):
-                v.store(values, place)
-                for shift, bound in ((0, v.zero), (16, low)):
-                    found = builder.shl(v.below(values, bound), constant(at * LANES + shift))
-                    bits = builder.or_(bits, found)
-            return bits
-
-        return types.int64(start, s, x, x_at, k, rows, r, out, o, limit), codegen
-
-    return affine
+    return attempt
 
 
-_simd_affine, _simd_affine_2 = _make_affine(1), _make_affine(2)
+_simd_try, _simd_try_10, _simd_try_12 = (_make_try(width) for width in WIDTHS)
 
 
-@overload(_affine, inline="always")
-def _overload_affine(n_lanes, start, s, x, x_at, k, rows, r, out, o, limit):
-    def affine(n_lanes, start, s, x, x_at, k, rows, r, out, o, limit):
-        if n_lanes == LANES:
-            return _simd_affine(start, s, x, x_at, k, rows, r, out, o, limit)
-        return _simd_affine_2(start, s, x, x_at, k, rows, r, out, o, limit)
+@overload(_try, inline="always")
+def _overload_try(width, table, at, f, i, k, S, X, limit):
+    def attempt(width, table, at, f, i, k, S, X, limit):
+        if width == 10:
+            return _simd_try_10(table, at, f, i, k, S, X, limit)
+        if width == 12:
+            return _simd_try_12(table, at, f, i, k, S, X, limit)
+        return _simd_try(table, at, f, i, k, S, X, limit)
 
-    return affine
+    return attempt
+
+
+def _finish(width, G, f, i, k, S, X, to_one):
+    """Divide the solution ``X[i:]`` by its sum where that is one, but for rounding errors.
+
+    All arrays are flat. Returns how far multipliers beyond the support S fall below those on it,
+    or below zero where the sum is free. Those of the table carry its rounding errors: these are
+    computed anew.
+    """
+    inside = (S >> np.arange(k)) & 1 > 0
+    x = X[i : i + k].copy()
+    falls = f[i : i + k] - x @ G[: k * width].reshape(k, width)[:, :k]
+    X[i : i + k] = x / (x.sum() or 1.0 if to_one else 1.0)
+    level = falls[inside].max(initial=-np.inf if to_one else 0.0)
+    return falls[~inside].max(initial=-np.inf) - level
+
+
+def _make_finish(width):
+    @intrinsic
+    def finish(typingctx, G, f, i, k, S, X, to_one):
+        def codegen(context, builder, signature, args):
+            G_, f_, X_ = _data(context, builder, signature, args, (0, 1, 5))
+            _, _, i_, k_, S_, _, to_one_ = args
+            row = Row(builder, width)
+            x, f_row = row.load(X_, i_), row.load(f_, i_)
+            falls = row.add_products(f_row, k_, X_, i_, builder.fneg, G_, constant(0))
+            level = row.largest(row.where(S_, falls, -np.inf))
+            every = builder.sub(builder.shl(constant(1), k_), constant(1))
+            outside = builder.and_(every, builder.not_(S_))
+            worst = row.largest(row.where(outside, falls, -np.inf))
+            zero, one = (ir.Constant(ir.DoubleType(), value) for value in (0.0, 1.0))
+            row.store(row.divided(x, builder.select(to_one_, row.sum(x), one)), X_, i_)
+            free = builder.select(builder.fcmp_ordered(">", level, zero), level, zero)
+            return builder.fsub(worst, builder.select(to_one_, level, free))
+
+        return types.float64(G, f, i, k, S, X, to_one), codegen
+
+    return finish
+
+
+_simd_finish, _simd_finish_10, _simd_finish_12 = (_make_finish(width) for width in WIDTHS)
+
+
+@overload(_finish, inline="always")
+def _overload_finish(width, G, f, i, k, S, X, to_one):
+    def finish(width, G, f, i, k, S, X, to_one):
+        if width == 10:
+            return _simd_finish_10(G, f, i, k, S, X, to_one)
+        if width == 12:
+            return _simd_finish_12(G, f, i, k, S, X, to_one)
+        return _simd_finish(G, f, i, k, S, X, to_one)
+
+    return finish
+
+
+def _data(context, builder, signature, args, places):
+    """Where the numbers of some arguments begin."""
+    for at in places:
+        yield context.make_array(signature.args[at])(context, builder, args[at]).data
 
 
 @kernel
@@ -178,11 +220,11 @@ def _primal(S, f, G, table, independent, to_one, slack, k, x, z, g):
 def _pivot(F, n, k, table, independent, slack, X, S, pending):
     """Exchange all violators of some pixels until none is left; leaves the supports in S.
 
-    The support is empty where there is no end, or where it is not independent.
+    Support and solution are empty where there is no end, or where it is not independent.
     """
-    n_lanes = table.shape[2]
-    rows, numbers, out = table.reshape(table.size), F.reshape(F.size), X.reshape(X.size)
-    size = (k + 1) * n_lanes
+    width = table.shape[2]
+    rows, f, x = table.reshape(table.size), F.reshape(F.size), X.reshape(X.size)
+    size = (k + 1) * width
     full = (1 << k) - 1
     for i in range(n):
         S[i] = full
@@ -192,11 +234,7 @@ def _pivot(F, n, k, table, independent, slack, X, S, pending):
         for p in range(n):
             i = pending[p]
             support = S[i]
-            at = support * size
-            bits = _affine(
-                n_lanes, rows, at + k * n_lanes, numbers, i * n_lanes, k, rows, at, out,
-                i * n_lanes, -slack[i],
-            )  # fmt: skip
+            bits = _try(width, rows, support * size, f, i * width, k, support, x, -slack[i])
             wrong = (bits & support) | ((bits >> 16) & ~support & full)
             if not independent[support]:
                 wrong = support
@@ -206,6 +244,7 @@ def _pivot(F, n, k, table, independent, slack, X, S, pending):
         n = left
     for p in range(n):
         S[pending[p]] = 0
+        X[pending[p]] = 0.0
 
 
 @kernel
@@ -214,21 +253,23 @@ def table_rows(F, G, table, independent, to_one, A):
 
     Parameters
     ----------
-    F : array of (n_pixels, n_lanes)
-        Linear terms; zero beyond the number of endmembers.
-    G : array of (n_endmembers, n_lanes)
-    table : array of (2^n_endmembers, n_endmembers + 1, n_lanes)
+    F : array of (n_pixels, width)
+        Linear terms; zero beyond the number of endmembers. The width is the first of WIDTHS that
+        holds as many.
+    G : array of (width, width)
+        Zero beyond the number of endmembers.
+    table : array of (2^n_endmembers, n_endmembers + 1, width)
     independent : array of (2^n_endmembers,)
     to_one : bool
     A : array of (n_pixels, n_endmembers)
         Gets the abundances.
     """
     n_pixels, k = A.shape
-    n_lanes = F.shape[1]
-    X, slack = np.zeros((_PIXELS, n_lanes)), np.zeros(_PIXELS)
+    width = F.shape[1]
+    X, slack = np.zeros((_PIXELS, width)), np.zeros(_PIXELS)
     S, pending = np.zeros(_PIXELS, np.int64), np.zeros(_PIXELS, np.int64)
-    x, z, g = np.zeros(n_lanes), np.zeros(n_lanes), np.zeros(n_lanes)
-    flat = G.reshape(G.size)
+    x, z, g = np.zeros(width), np.zeros(width), np.zeros(width)
+    flat_G, flat_X = G.reshape(G.size), X.reshape(X.size)
     largest = 0.0
     if to_one:  # else G x is as large as f, however dark the pixel
         for j in range(k):
@@ -236,6 +277,7 @@ def table_rows(F, G, table, independent, to_one, A):
     for first in range(0, n_pixels, _PIXELS):
         n = min(_PIXELS, n_pixels - first)
         f = F[first : first + n]
+        flat = f.reshape(f.size)
         for i in range(n):
             size = largest
             for j in range(k):
@@ -243,23 +285,15 @@ def table_rows(F, G, table, independent, to_one, A):
             slack[i] = _SLACK * size
         _pivot(f, n, k, table, independent, slack, X, S, pending)
         for i in range(n):
-            for j in range(k):
-                x[j] = X[i, j] if (S[i] >> j) & 1 else 0.0
-                z[j] = -x[j]
-            # The table's multipliers carry its rounding errors: these are computed anew.
-            _affine(n_lanes, f[i], 0, z, 0, k, flat, 0, g, 0, 0.0)
-            level = -np.inf if to_one else 0.0
-            worst = -np.inf
-            for j in range(k):
-                inside = (S[i] >> j) & 1
-                level = max(level, g[j] if inside else -np.inf)
-                worst = max(worst, -np.inf if inside else g[j])
-            if worst - level > slack[i] or (to_one and S[i] == 0):
+            fall = _finish(width, flat_G, flat, i * width, k, S[i], flat_X, to_one)
+            if fall > slack[i] or (to_one and S[i] == 0):
                 _primal(S[i], f[i], G, table, independent, to_one, slack[i], k, x, z, g)
-            total = 1.0
-            if to_one:
                 total = 0.0
                 for j in range(k):
                     total += x[j]
+                for j in range(k):
+                    X[i, j] = x[j] / total if to_one else x[j]
+        # Not before: what was stored as vectors is slow to load as numbers right after.
+        for i in range(n):
             for j in range(k):
-                A[first + i, j] = x[j] / total
+                A[first + i, j] = X[i, j]

@@ -15,11 +15,12 @@ Method for Material Quantification in Hyperspectral Imagery", IEEE TGRS 39, 2001
 import numpy as np
 
 from ..utils._threads import blocks_of
-from ._abundance_kernels import LANES, table_rows
+from ._abundance_kernels import table_rows
 from ._product_kernels import LANES as BANDS
 from ._product_kernels import products, tiles_of
 from ._support_kernels import active_set_rows
 from ._table_kernels import support_table
+from ._table_vectors import WIDTHS
 
 # Endmembers up to which the supports are worth a table.
 _TABLE_LIMIT = 12
@@ -77,10 +78,10 @@ def abundances_of(Y, E, method, workers, *, band_weights=None, pixels=None, scal
     def solve_block(start, stop):
         taken = slice(start, stop) if pixels is None else pixels[start:stop]
         y = Y[taken] if kept is None else Y[taken][:, kept]
-        F = row_products(y, weighted, rows.width)
+        F = row_products(y, weighted, offset if scale is None else np.zeros_like(offset))
         if scale is not None:
             F *= scale[taken, None]
-        F -= offset
+            F -= offset
         holes = np.flatnonzero(np.isnan(F[:, 0]))
         F[holes] = 0
         # Double precision needs no copy of what is solved.
@@ -99,8 +100,9 @@ def abundances_of(Y, E, method, workers, *, band_weights=None, pixels=None, scal
             A[start:stop] = solved
 
     k = len(E)
-    # Blocks whose products stay in the second-level cache.
-    workers.map(solve_block, blocks_of(n, 2.0 * E.shape[1] * k + 20.0 * k**2, target=6e6))
+    # Blocks whose products stay in the second-level cache, which the pixels leave to the table for
+    # long enough.
+    workers.map(solve_block, blocks_of(n, 2.0 * E.shape[1] * k + 20.0 * k**2, target=12e6))
     return A
 
 
@@ -120,12 +122,12 @@ class RowSolver:
         self.G = G + self.shift
         self.table, self.width = None, len(G)
         if nonnegative and len(G) <= _TABLE_LIMIT:
-            width = -(-len(G) // LANES) * LANES
+            width = next(width for width in WIDTHS if len(G) <= width)
             *table, smallest = support_table(self.G, to_one, width)
             if smallest > _TABLE_ACCURACY:
                 self.table, self.width = table, width
-                self.wide_G = np.zeros((len(G), width))
-                self.wide_G[:, : len(G)] = self.G
+                self.wide_G = np.zeros((width, width))
+                self.wide_G[: len(G), : len(G)] = self.G
 
     def __call__(self, F):
         """Solutions, of the shape of F; without sum-to-one F is the products with E."""
@@ -145,19 +147,22 @@ class RowSolver:
             active_set_rows(F, self.G[None], self.to_one, A)
 
 
-def row_products(Y, E, width=None):
-    """Y Eᵀ in float64, for blocks of pixels, followed by zeros up to `width` columns."""
+def row_products(Y, E, offset=None):
+    """Y Eᵀ − offset in float64, for blocks of pixels, followed by zeros up to the offset's size."""
     n_bands = E.shape[1]
-    F = np.zeros((len(Y), width or len(E)))
+    if offset is None:
+        offset = np.zeros(len(E))
     if len(E) > 16 or n_bands < BANDS or len(Y) < 2:
-        F[:, : len(E)] = Y.astype(np.float64, copy=False) @ E.T
+        F = np.zeros((len(Y), len(offset)))
+        F[:, : len(E)] = Y.astype(np.float64, copy=False) @ E.T - offset[: len(E)]
         return F
+    F = np.empty((len(Y), len(offset)))
     E = np.ascontiguousarray(E, dtype=np.float64)
     last = np.zeros((len(E), BANDS))
     left = n_bands % BANDS
     if left:
         last[:, -left:] = E[:, -left:]
-    products(np.ascontiguousarray(Y), E, last, tiles_of(len(E)), F)
+    products(np.ascontiguousarray(Y), E, last, tiles_of(len(E)), offset, F)
     return F
 
 

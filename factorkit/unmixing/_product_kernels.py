@@ -33,7 +33,7 @@ def tiles_of(n):
 def _dots(n, Y, i, y_band, E, j, e_band, n_vectors, out):
     """Products of two spectra of Y with n of E, over some vectors from a band of each on.
 
-    Spectra beyond the last of E stand for that one.
+    Spectra beyond the last of E stand for that one. Whole vectors are written.
     """
     bands = n_vectors * LANES
     e = E[np.minimum(np.arange(j, j + n), len(E) - 1), e_band : e_band + bands]
@@ -75,8 +75,8 @@ def _make_dots(n):
                 return [results[at] for at in range(_PIXELS * n)]
 
             sums = v.loop(constant(0), n_vectors_, [v.zero] * (_PIXELS * n), multiply)
-            for at, total in enumerate(_totals(v, sums)):
-                builder.store(total, builder.gep(out_.data, [constant(at)]))
+            for at, some in enumerate(_totals(v, sums)):
+                v.store(some, next(v.pointers(out_.data, constant(at * v.lanes), 1)))
             return context.get_dummy_value()
 
         return types.void(Y, i, y_band, E, j, e_band, n_vectors, out), codegen
@@ -106,10 +106,10 @@ def _load(v, array, dtype, offset):
 
 
 def _totals(v, sums):
-    """Sums over the lanes, all in the same order: equal pixels have equal products."""
+    """Sums over the lanes, in whole vectors, all in one order: equal pixels have equal ones."""
     padded = sums + [v.zero] * (-len(sums) % v.lanes)
-    groups = [v.sums(padded[at : at + v.lanes]) for at in range(0, len(padded), v.lanes)]
-    return [total for group in groups for total in group][: len(sums)]
+    groups = (padded[at : at + v.lanes] for at in range(0, len(padded), v.lanes))
+    return [v.folded(group)[0] for group in groups]
 
 
 _simd_dots_10 = _make_dots(10 if VECTOR_BYTES == 64 else 5)
@@ -130,8 +130,8 @@ def _overload_dots(n, Y, i, y_band, E, j, e_band, n_vectors, out):
 
 
 @kernel
-def products(Y, E, last, tiles, F):
-    """F = Y Eᵀ, in float64, for tall Y: a pass over Y at the speed of memory.
+def products(Y, E, last, tiles, offset, F):
+    """F = Y Eᵀ − offset, in float64, for tall Y: a pass over Y at the speed of memory.
 
     Parameters
     ----------
@@ -141,12 +141,14 @@ def products(Y, E, last, tiles, F):
         E in the last bands of Y; zero but for those that whole vectors leave over.
     tiles : array of int
         ``tiles_of(n_spectra)``.
+    offset : array of (n_spectra,)
     F : array of (n_pixels, at least n_spectra)
-        What is beyond `n_spectra` is left as it is.
+        Gets the products, followed by zeros.
     """
     n_pixels, n_bands = Y.shape
     n_vectors = n_bands // LANES
-    dots, rest = np.zeros((2, _PIXELS * 10))
+    width = F.shape[1]
+    dots, rest = np.zeros((2, -(-_PIXELS * 10 // LANES) * LANES))
     for start in range(0, n_pixels, _PIXELS):
         i = min(start, n_pixels - _PIXELS)  # the last tile is a whole one too
         j = 0
@@ -156,5 +158,8 @@ def products(Y, E, last, tiles, F):
                 _dots(n, Y, i, n_bands - LANES, last, j, 0, 1, rest)
             for p in range(_PIXELS):
                 for c in range(min(n, len(E) - j)):
-                    F[i + p, j + c] = dots[p * n + c] + rest[p * n + c]
+                    F[i + p, j + c] = dots[p * n + c] + rest[p * n + c] - offset[j + c]
             j += n
+        for p in range(_PIXELS):
+            for c in range(len(E), width):
+                F[i + p, c] = 0.0

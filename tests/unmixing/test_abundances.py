@@ -6,11 +6,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import nnls
 
 from factorkit.unmixing import _abundances
-from factorkit.unmixing._abundance_kernels import LANES, table_rows
+from factorkit.unmixing._abundance_kernels import table_rows
 from factorkit.unmixing._abundances import RowSolver, abundances_of
 from factorkit.unmixing._product_kernels import products, tiles_of
 from factorkit.unmixing._support_kernels import active_set_rows
 from factorkit.unmixing._table_kernels import support_table
+from factorkit.unmixing._table_vectors import LANES, WIDTHS
 from factorkit.utils._threads import Workers
 
 METHODS = ["fcls", "nnls", "scls", "ucls"]
@@ -387,8 +388,8 @@ def test_kernels_agree_with_their_python(rng, to_one, kind):
             run = [f.py_func if python else f for f in (support_table, table_rows, active_set_rows)]
             *table, smallest = run[0](G, to_one, LANES)
             A, B, C = np.empty((3, *F.shape))
-            wide = [np.pad(M, ((0, 0), (0, LANES - k))) for M in (F, G)]
-            run[1](*wide, *table, to_one, A)
+            wide = np.pad(F, ((0, 0), (0, LANES - k)))
+            run[1](wide, np.pad(G, (0, LANES - k)), *table, to_one, A)
             run[2](F, G[None], to_one, B)
             # A Gram matrix for each row is the same as one that they share.
             run[2](F, np.repeat(G[None], len(F), axis=0), to_one, C)
@@ -399,6 +400,18 @@ def test_kernels_agree_with_their_python(rng, to_one, kind):
             assert_allclose(compiled, plain, atol=1e-9)
 
 
+@pytest.mark.parametrize("to_one", [False, True])
+@pytest.mark.parametrize("k", [8, 9, 10, 11, 12])
+def test_rows_of_every_width_agree_with_their_python(rng, monkeypatch, to_one, k):
+    E = rng.standard_normal((k, 20))
+    Y = pixels_of(E, rng, 20)
+    solver = RowSolver(E @ E.T, True, to_one)
+    assert solver.width == min(width for width in WIDTHS if width >= k)
+    A = solver(Y @ E.T)
+    monkeypatch.setattr(_abundances, "table_rows", table_rows.py_func)
+    assert_allclose(solver(Y @ E.T), A, atol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n_bands", [3, 8, 16, 17, 31])
 @pytest.mark.parametrize("n_pixels", [1, 2, 3, 30])
@@ -406,7 +419,12 @@ def test_products_are_those_of_the_matrices(rng, dtype, n_bands, n_pixels):
     Y = rng.standard_normal((n_pixels, n_bands)).astype(dtype)
     for k in (*range(17), 30):
         E = rng.standard_normal((k, n_bands))
-        assert_allclose(_abundances.row_products(Y, E), Y.astype(float) @ E.T, atol=1e-13)
+        expected = Y.astype(float) @ E.T
+        assert_allclose(_abundances.row_products(Y, E), expected, atol=1e-13)
+        offset = np.append(rng.standard_normal(k), np.zeros(2))
+        F = _abundances.row_products(Y, E, offset)
+        assert_allclose(F[:, :k], expected - offset[:k], atol=1e-13)
+        assert not F[:, k:].any()
 
 
 def test_equal_pixels_have_equal_products_wherever_they_stand(rng):
