@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.interpolate import PchipInterpolator
 
 from factorkit.unmixing._holes import fill_holes
-from factorkit.unmixing._interpolation import interpolate_bands
+from factorkit.unmixing._interpolation import _CHUNK, _likeliest, interpolate_bands
 from factorkit.unmixing._light import Light
 from factorkit.unmixing._subspace import scene_moments
 from factorkit.utils._threads import Workers
@@ -149,6 +149,31 @@ def test_spectra_of_more_bands_than_a_chunk_and_constant_ones(rng):
     bands = rng.random(600) > 0.2
     filled = interpolate_bands(np.where(bands, E, 7.0), bands, x)
     assert_allclose(filled, E, atol=1e-4)
+
+
+@pytest.mark.parametrize("noise", [1e-3, 0.1])
+def test_the_likeliest_process_is_that_of_all_chunks(rng, noise):
+    # Most chunks are rough, the last one is not: none of them alone has the answer.
+    n, n_chunks = 3 * _CHUNK, 3
+    x = np.arange(float(n))
+    E = np.vstack([np.sin(x / 9), np.cos(x / 7)]) + noise * rng.standard_normal((2, n))
+    E[:, -_CHUNK:] = np.sin(x[-_CHUNK:] / 60)
+    centred = E - E.mean(axis=1, keepdims=True)
+
+    def cost(length, part):
+        squares, logs = np.zeros(2), 0.0
+        for chunk in np.array_split(np.arange(n), n_chunks):
+            d = np.sqrt(5) / length * np.abs(np.subtract.outer(x[chunk], x[chunk]))
+            C = (1 + d + d**2 / 3) * np.exp(-d) + part * np.eye(len(chunk))
+            y = centred[:, chunk]
+            squares += np.einsum("ij,ji->i", y, np.linalg.solve(C, y.T))
+            logs += np.linalg.slogdet(C)[1]
+        return n * np.log(squares).sum() + 2 * logs
+
+    found = _likeliest(x, E)
+    length, part = found
+    others = [(2 * length, part), (length / 2, part), (length, 10 * part), (length, part / 10)]
+    assert cost(*found) < min(cost(*other) for other in others)
 
 
 def test_few_good_bands_are_enough(rng):
