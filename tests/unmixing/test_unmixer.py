@@ -168,6 +168,18 @@ def test_facets_sharpen_endmembers_of_which_pixels_are_pure(snr, seed):
         assert judged(sharper, scene)[0] < part * judged(archetypes, scene)[0]
 
 
+def test_facets_of_averaged_neighbours_are_sharper_in_patches():
+    found = []
+    for seed in (200, 201):
+        scene = make_scene(4, snr=20, ruined_bands=0.2, random_state=seed)
+        for shape in (scene.image_shape, None):
+            model = fitted(scene, image_shape=shape)
+            assert model.refined_
+            found.append(judged(model, scene)[0])
+    # Without the averages both would have the same facets.
+    assert sum(found[::2]) < 0.95 * sum(found[1::2])
+
+
 def test_neighbours_that_mix_do_not_round_facets_off():
     # Pixels that differ from their neighbours, and are averaged with them all the same.
     rng = np.random.default_rng(0)
