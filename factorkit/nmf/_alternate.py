@@ -16,6 +16,8 @@ _RESOLUTION = 10
 # A draft in single precision ends where an iteration lowers the objective by less than this part,
 # and does not begin where the first half step is less than this: a good start has digits to lose.
 _DRAFTED, _SETTLED = 1e-5, 0.03
+# It also ends where an objective is less than this many times its rounding.
+_DIGITS = 1e4
 
 
 def alternate(
@@ -33,6 +35,7 @@ def alternate(
     rounding=lambda objective, dtype: 0.0,
     magnitude=0.0,
     draft=False,
+    evaluate=None,
     first_residual=None,
 ):
     """Alternate two half steps with extrapolation and restarts.
@@ -68,6 +71,9 @@ def alternate(
     draft : bool, default=False
         Iterate in single precision for as long as steps stand out from its rounding. At least the
         last iteration is in double precision, unless `max_iter` or the monitor ends the loop.
+        The objectives before are corrected to be no lower than where that begins.
+    evaluate : callable, default=None
+        ``evaluate(Wt, H)``: the objective, for the end of a draft.
     first_residual : float, default=None
         Of a W that was just solved for, for this H: the first iteration begins with H.
 
@@ -118,7 +124,7 @@ def alternate(
                 ahead.rescale(scale)
             ended = "converged" if decrease <= min_decrease * best and min_decrease > 0 else None
             ended = "converged" if residual <= tol and tol > 0 else ended
-            drafted = decrease <= max(_DRAFTED * best, 4 * error)
+            drafted = decrease <= _DRAFTED * best or best <= _DIGITS * error
         else:
             # A failed iteration costs as much as one that counts. A plain one starts where the
             # accepted pair is, so its residual is that pair's.
@@ -135,8 +141,9 @@ def alternate(
             trace.stop = "callback"
             break
         if draft and (ended or drafted):
-            best += 4 * rounding(best, H_new.dtype)
             accepted, draft, safe = ahead.cast(dtype, accepted), False, False
+            best = evaluate(*accepted)  # sums in single precision err by more the longer they are
+            trace.objective = [max(value, best) for value in trace.objective]
         elif ended:
             trace.stop = ended
             break

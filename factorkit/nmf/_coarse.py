@@ -39,8 +39,10 @@ def coarse_start(problem, Wt, H):
         H, Wt, _ = coarse_start(problem.transposed(), H, Wt)
         return Wt, H, None
     rows = np.sort(np.random.default_rng(0).permutation(n_samples)[:n_rows])
-    # What follows on all samples corrects the rounding.
-    dtype = np.float32 if problem.fits_single(Wt, H) else Wt.dtype
+    # What follows on all samples corrects the rounding. Of sparse data the objective is a
+    # difference, which has too few digits to tell whether the result beats the start.
+    single = problem.fits_single(Wt, H) and not problem.data.is_sparse
+    dtype = np.float32 if single else Wt.dtype
     part_Wt, part_H, _ = problem.part(rows, dtype).alternate(
         [np.ascontiguousarray(Wt[:, rows], dtype=dtype), H.astype(dtype, copy=False)],
         tol=0,

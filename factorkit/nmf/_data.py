@@ -17,6 +17,8 @@ from ..utils._threads import blocks_of
 _WIDE = 1024
 # Entries that are cast at a time.
 _CAST = 2**17
+# Rows that are summed in single precision: of many equal ones rounding adds up.
+_SUMMED = 2**15
 
 
 class DenseData:
@@ -102,14 +104,14 @@ def _multiply_cast(F, M, workers):
     groups = blocks_of(length, 1, target=max(size, length // 8), smallest=64)
 
     def rows(start, stop):
-        total = np.zeros((len(F), width), dtype=F.dtype)
+        total = np.zeros((len(F), width))
         for first in range(start, stop, size):
             part = slice(first, min(first + size, stop))
             total += F[:, part] @ M[part].astype(F.dtype)
         return total
 
     first, *others = workers.map(rows, groups)
-    return sum(others, start=first)
+    return sum(others, start=first).astype(F.dtype)
 
 
 class SparseData:
@@ -153,9 +155,14 @@ class SparseData:
         shape = X.shape[1], padded_width(n_components, Wt.dtype)
 
         def block(start, stop):
-            out = aligned_zeros(shape, Wt.dtype)
-            csr_transposed_products(X.indptr, X.indices, X.data, Wt, out, start, stop)
-            return out
+            out, total = aligned_zeros(shape, Wt.dtype), None
+            for first in range(start, stop, _SUMMED):
+                last = min(first + _SUMMED, stop)
+                csr_transposed_products(X.indptr, X.indices, X.data, Wt, out, first, last)
+                if stop - start > _SUMMED and Wt.dtype != np.float64:
+                    total = out.astype(np.float64) if total is None else total + out
+                    out[:] = 0
+            return out if total is None else total
 
         # Each block adds up in an array of its own: at most four, however many the threads.
         work = 2.0 * n_components * (X.nnz / max(X.shape[0], 1) + 1)
@@ -163,7 +170,7 @@ class SparseData:
         first, *others = workers.map(block, blocks)
         for other in others:
             first += other
-        return np.ascontiguousarray(first[:, :n_components].T)
+        return np.ascontiguousarray(first[:, :n_components].T, dtype=Wt.dtype)
 
     def times_features(self, H, workers):
         X, n_components = self.X, H.shape[0]

@@ -273,29 +273,28 @@ class KullbackLeiblerProblem(Problem):
         return self.workers.map(lambda start, stop: csr(parts, Ht, base, start, stop), blocks)
 
     def _flat_start(self, H, dtype):
-        """The same coefficient for all components of a row, exact in the row's total."""
+        """The same share of a row's total for all components, whatever their lengths."""
         totals = np.zeros(self.rows.shape[0])
         bases = np.zeros(self.rows.shape[0])
-        shared = H.sum(dtype=np.float64)
+        lengths = H.sum(axis=1, dtype=np.float64)
+        scale = np.divide(1, lengths, out=np.zeros(len(H)), where=lengths > 0)
+        column, shared = scale @ H, np.count_nonzero(lengths)
         if self.rows.is_sparse:
             X = self.rows.X
             weight = 1.0 if self.rows.weight is None else self.rows.weight
-            lengths = np.diff(X.indptr)
-            owner = np.repeat(np.arange(X.shape[0]), lengths)
+            owner = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
             totals = np.bincount(owner, X.data * weight, X.shape[0])
             if self.rows.only_stored:
-                column = H.sum(axis=0, dtype=np.float64)
                 bases = np.bincount(owner, column[X.indices] * weight, X.shape[0])
             else:
                 bases[:] = shared
         else:
-            column = H.sum(axis=0, dtype=np.float64)
             for start, stop in self.rows.blocks(0):
                 X, V = self.rows.block(start, stop)
                 totals[start:stop] = X.sum(axis=1, dtype=np.float64)
                 bases[start:stop] = shared if V is None else V @ column
         flat = np.divide(totals, bases, out=np.zeros(len(bases)), where=bases > 0)
-        return np.repeat(flat.astype(dtype)[None], len(H), axis=0)
+        return np.outer(scale, flat).astype(dtype)
 
     def _best_scale(self, Wt, H):
         """The factor that gives W H the total of X."""

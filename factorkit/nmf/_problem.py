@@ -47,6 +47,7 @@ class Problem:
             extrapolated=self.extrapolated,
             rounding=self.rounding,
             magnitude=self.magnitude,
+            evaluate=self.objective,
             draft=draft and self.drafts and self.fits_single(*start),
             **options,
         )

@@ -10,7 +10,7 @@ from scipy import sparse
 from factorkit import NMF
 from factorkit.nmf._alternate import alternate
 from factorkit.nmf._coarse import coarse_start
-from factorkit.nmf._data import DenseData
+from factorkit.nmf._data import DenseData, as_data
 from factorkit.nmf._penalty import Penalty
 from factorkit.nmf._solvers import make_problem
 from factorkit.utils._threads import Workers
@@ -123,3 +123,49 @@ def test_a_start_on_a_part_solves_for_the_coefficients_of_all(rng, beta_loss):
         better = problem.alternate([new_Wt, new_H], tol=1e-6, max_iter=500)[:2]
         # A start that was better stays, with W still to be solved for.
         assert coarse_start(problem, *better)[2] is None
+
+
+def tall_counts(n, noise=0):
+    """A few kinds of rows, each many times: sums over rows are of equal numbers."""
+    rng = np.random.default_rng(0)
+    kinds = rng.random((3, 20)).argsort(axis=1)[:, :6]
+    columns = kinds[rng.integers(3, size=n)]
+    if noise:
+        columns = np.where(
+            rng.random(columns.shape) < noise, rng.integers(20, size=(n, 6)), columns
+        )
+    ones = np.ones(columns.size)
+    return sparse.csr_array((ones, columns.ravel(), np.arange(0, columns.size + 1, 6)), (n, 20))
+
+
+@pytest.mark.parametrize("form", [sparse.csr_array, sparse.csr_array.toarray])
+@pytest.mark.parametrize("noise", [0, 0.2])
+def test_a_draft_of_many_equal_rows_converges_as_well(form, noise):
+    X = form(tall_counts(20_000, noise))
+    options = {"init": "random", "random_state": 0, "tol": 1e-5, "max_iter": 2000}
+    auto, plain = (NMF(3, solver=solver, **options).fit(X) for solver in ("auto", "cd"))
+    assert auto.kkt_residual_ < 1e-4  # and no warning
+    assert auto.reconstruction_err_ <= 1.001 * plain.reconstruction_err_ + 1e-2
+
+
+@pytest.mark.parametrize("beta_loss", ["frobenius", "kullback-leibler"])
+@pytest.mark.parametrize("outlier", [1e2, 1e5, 1e8])
+def test_the_objective_never_rises_where_single_precision_sees_nothing_of_it(
+    rng, counts, beta_loss, outlier
+):
+    counts[0, 0] = outlier
+    X = sparse.csr_array(counts)
+    auto, plain = (
+        NMF(4, solver=solver, beta_loss=beta_loss, random_state=0, tol=1e-4, max_iter=3000).fit(X)
+        for solver in ("auto", "cd")
+    )
+    assert np.all(np.diff(auto.objective_) <= 0)
+    assert auto.objective_[-1] <= 1.02 * plain.objective_[-1]
+
+
+def test_sums_over_many_rows_keep_their_digits_in_single_precision():
+    # 300,000 equal terms: added one after the other in single precision they are off by 0.2 %.
+    X = sparse.csr_array(np.full((300_000, 1), 0.1, dtype=np.float32))
+    with Workers(1) as workers:
+        (total,) = as_data(X).times_samples(np.full((1, 300_000), 0.7, np.float32), workers)
+    assert total == pytest.approx(300_000 * 0.1 * 0.7, rel=3e-4)
