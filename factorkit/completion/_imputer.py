@@ -28,6 +28,8 @@ from ._soft_impute import choose_alpha, soft_impute
 _FEWEST, _MOST, _MOST_WITH_NUCLEAR_NORM = 12, 20, 50
 # Of the loadings of standardized columns; the result hardly depends on it.
 _PRIOR_PRECISION = 1.0
+# Sums of squares of larger numbers leave the range of float64.
+_LARGEST = 1e150
 
 
 class LowRankImputer(CallbackSupportMixin, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -79,7 +81,8 @@ class LowRankImputer(CallbackSupportMixin, OneToOneFeatureMixin, TransformerMixi
 
     n_neighbors : int, default=10
         Number of samples of `fit` within whose distance most of the weight of the near samples
-        lies. 0 takes the model alone, as the nuclear norm always does.
+        lies; of small tables, less than half the samples at most. 0 takes the model alone, as the
+        nuclear norm always does.
 
     tol : float, default=1e-3
         The fit ends when an iteration lowers the objective by less than this for each observed
@@ -252,7 +255,8 @@ class LowRankImputer(CallbackSupportMixin, OneToOneFeatureMixin, TransformerMixi
         Raises
         ------
         ValueError
-            For infinite values, or NaN where `missing_values` is another number.
+            For values that are infinite or beyond ±1e150, or NaN where `missing_values` is another
+            number.
         TypeError
             For sparse X.
         """
@@ -311,7 +315,15 @@ class LowRankImputer(CallbackSupportMixin, OneToOneFeatureMixin, TransformerMixi
             dtype=[np.float64, np.float32],
             ensure_all_finite="allow-nan" if marked_by_nan else True,
         )
-        return X, np.isnan(X) if marked_by_nan else self.missing_values == X
+        missing = np.isnan(X) if marked_by_nan else self.missing_values == X
+        ends = [float(end(X, where=~missing, initial=0.0)) for end in (np.min, np.max)]
+        if max(np.abs(ends)) > _LARGEST:
+            raise ValueError(
+                f"X has values from {ends[0]:.3g} to {ends[1]:.3g}; they must lie between "
+                f"{-_LARGEST:g} and {_LARGEST:g}, or their squares leave the range of the numbers. "
+                "Divide X by a constant."
+            )
+        return X, missing
 
     def _fit_model(self, X_given):
         X, missing = self._validate(X_given, reset=True)

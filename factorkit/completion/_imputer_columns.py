@@ -38,9 +38,10 @@ class Columns(NamedTuple):
         X = X.astype(np.float64)
         if clip:
             np.clip(X, self.low[self.varying], self.high[self.varying], out=X)
+        # Zeros in the end; a mark may be too large to be divided.
+        np.copyto(X, self.mean[self.varying], where=~observed)
         X -= self.mean[self.varying]
         X /= self.scale[self.varying]
-        X[~observed] = 0.0
         return X, observed
 
     def spread(self, values):
@@ -73,6 +74,9 @@ def describe_columns(X, observed):
     mean = np.sum(X, axis=0, where=observed, dtype=np.float64) / n
     mean[constant] = low[constant]
     centred = np.where(observed, X - mean, 0.0)
-    scale = np.sqrt(np.einsum("ij,ij->j", centred, centred) / n)
+    spread = np.abs(centred).max(axis=0, initial=0.0)
+    spread[constant] = 1.0
+    centred /= spread  # squares of the smallest numbers are zero
+    scale = spread * np.sqrt(np.einsum("ij,ij->j", centred, centred) / n)
     scale[constant] = 1.0
     return Columns(mean, scale, low, high, empty, np.flatnonzero(~constant))

@@ -381,6 +381,13 @@ class TestEdgeCases:
         with pytest.raises(ValueError, match="NaN"):
             marked.fit(np.where(holes, np.nan, X))
 
+    @pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e140])
+    def test_the_range_of_the_numbers_is_used(self, X, method, scale):
+        filled = imputer(method).fit_transform(X)
+        huge_mark = np.where(np.isnan(X), 1e300, X * scale)
+        scaled = imputer(method, missing_values=1e300).fit_transform(huge_mark)
+        assert_allclose(scaled / scale, filled, rtol=1e-6, atol=1e-6)
+
     def test_bad_input_is_refused_in_words_and_changes_nothing(self, X, method):
         model = imputer(method).fit(X)
         before = dict(vars(model))
@@ -390,6 +397,10 @@ class TestEdgeCases:
             model.fit(bad)
         with pytest.raises(ValueError, match="infinity"):
             model.transform(bad)
+        bad[0, 0] = -1e154
+        for method_of in (model.fit, model.transform):
+            with pytest.raises(ValueError, match=r"X has values from -1e\+154 .* between -1e\+150"):
+                method_of(bad)
         with pytest.raises(TypeError, match="dense data is required"):
             model.fit(sparse.csr_array(np.ones((4, 3))))
         with pytest.raises(ValueError, match="9 features"):

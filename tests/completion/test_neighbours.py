@@ -7,7 +7,7 @@ from sklearn.datasets import load_iris
 
 from factorkit.completion import _neighbours
 from factorkit.completion._imputer import LowRankImputer
-from factorkit.completion._neighbours import Neighbours, _held_out
+from factorkit.completion._neighbours import Neighbours, _groups, _held_out
 
 
 def gaussian(rng, n=200):
@@ -40,15 +40,18 @@ def test_steps_are_those_of_the_formula(rng, monkeypatch, excluded):
     observed[:, 2] = False
     values *= observed
     neighbours = Neighbours(filled, values, observed.astype(float), n_nearest=3)
-    own = rng.integers(12, size=10)
+    own, groups = rng.integers(12, size=10), np.arange(12) // 2
     A, expected = filled[own] + 0.3 * rng.standard_normal((10, 3)), rng.standard_normal((10, 3))
-    (steps,) = neighbours.steps(A, expected, (1.7,), own=own if excluded else None)
+    (steps,) = neighbours.steps(
+        A, expected, (1.7,), **({"own": own, "groups": groups} if excluded else {})
+    )
     for i in range(10):
-        counted = np.arange(12) != own[i] if excluded else np.ones(12, bool)
-        d = np.sum((filled[counted] - A[i]) ** 2, axis=1)
-        w = np.exp(-1.7 * d / np.sort(d)[3])[:, None] * observed[counted]
+        d = np.sum((filled - A[i]) ** 2, axis=1)
+        others = np.arange(12) != own[i] if excluded else np.ones(12, bool)
+        counted = groups != groups[own[i]] if excluded else others
+        w = np.exp(-1.7 * d / np.sort(d[others])[3])[:, None] * (observed & counted[:, None])
         for j in range(2):
-            mean = w[:, j] @ values[counted, j] / w[:, j].sum()
+            mean = w[:, j] @ values[:, j] / w[:, j].sum()
             assert_allclose(steps[i, j], mean - expected[i, j], rtol=1e-9, atol=1e-12)
     assert not steps[:, 2].any()
 
@@ -70,6 +73,68 @@ def test_a_gaussian_table_is_left_to_the_model(rng):
     ours, alone = LowRankImputer().fit(X_holes), LowRankImputer(n_neighbors=0).fit(X_holes)
     assert ours.neighbor_share_ == 0
     assert_array_equal(ours.transform(X_holes), alone.transform(X_holes))
+
+
+def ratio_to_the_model_alone(X, holes):
+    X_holes = np.where(holes, np.nan, X)
+    ours, alone = LowRankImputer().fit(X_holes), LowRankImputer(n_neighbors=0).fit(X_holes)
+    return error(ours, X, X_holes) / error(alone, X, X_holes)
+
+
+@pytest.mark.parametrize("gaps", [0.05, 0.2])
+@pytest.mark.parametrize("noise", [0.0, 0.1, 0.2])
+@pytest.mark.parametrize("visits", [2, 3])
+def test_what_is_missing_is_not_read_off_copies_and_visits_that_miss_it_too(
+    rng, visits, noise, gaps
+):
+    X = np.repeat(gaussian(rng, 100), visits, axis=0)
+    holes = np.repeat(rng.random((100, 8)) < gaps, visits, axis=0)
+    X += noise * rng.standard_normal(X.shape)
+    assert ratio_to_the_model_alone(X, holes) < 1.1
+
+
+def test_what_is_missing_is_not_read_off_copies_where_few_patterns_are_common(rng):
+    X, lost = np.repeat(gaussian(rng, 100), 2, axis=0), np.repeat(rng.integers(3, size=100), 2)
+    holes = (np.arange(8) // 4 == lost[:, None]) & (lost < 2)[:, None]
+    assert ratio_to_the_model_alone(X, holes) < 1.05
+
+
+def test_a_bootstrap_is_left_to_the_model_too(rng):
+    drawn = rng.integers(200, size=200)
+    X, holes = gaussian(rng)[drawn], (rng.random((200, 8)) < 0.2)[drawn]
+    assert ratio_to_the_model_alone(X, holes) < 1.05
+
+
+def test_visits_on_a_curve_still_have_neighbors(rng):
+    X = np.repeat(on_a_curve(rng, 200), 3, axis=0)
+    holes = np.repeat(rng.random((200, 8)) < 0.2, 3, axis=0)
+    assert ratio_to_the_model_alone(X + 0.1 * rng.standard_normal(X.shape), holes) < 0.9
+
+
+def test_who_belongs_together(rng):
+    """Samples with the same gaps; where these are common, copies or what near samples show."""
+
+    def groups(values, observed):
+        return _groups(Neighbours(values, values * observed, observed.astype(float), 1))
+
+    observed = np.ones((12, 3), bool)
+    observed[[0, 1], 0] = observed[[2, 3], 1] = False  # the others have no gaps
+    values = np.repeat(np.arange(12.0), 3).reshape(12, 3)
+    values[5] = values[4]
+    near = groups(values, observed)
+    assert near[0] == near[1] != near[2] == near[3]
+    assert len(set(near[4:])) == 1
+    apart = groups(values[[0, 6, 2, 8, 4, 5, 1, 7, 3, 9, 10, 11]], observed)
+    assert apart[0] == apart[1] != apart[2] == apart[3]
+    assert apart[4] == apart[5]
+    assert len(set(apart)) == 9
+
+
+def test_a_neighborhood_is_less_than_half_the_table(rng):
+    X_holes = with_holes(on_a_curve(rng, 61), rng)
+    most, more = (LowRankImputer(n_neighbors=n).fit(X_holes) for n in (30, 1000))
+    assert most.neighbor_share_ > 0
+    assert_array_equal(more.transform(X_holes), most.transform(X_holes))
 
 
 def test_a_complete_table_tells_what_neighbors_are_worth(rng):
@@ -114,7 +179,7 @@ def test_large_tables_keep_and_hold_out_a_part(rng, monkeypatch):
     assert error(ours, X, X_holes) < error(alone, X, X_holes)
 
 
-@pytest.mark.parametrize("n", [1, 2, 6, 20, 21, 22])
+@pytest.mark.parametrize("n", [1, 2, 3, 6, 20, 21, 22])
 def test_tables_of_few_samples_are_filled(rng, n):
     X = load_iris().data[rng.permutation(150)[:n]]
     X[0, 1] = np.nan
