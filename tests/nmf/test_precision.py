@@ -169,3 +169,14 @@ def test_sums_over_many_rows_keep_their_digits_in_single_precision():
     with Workers(1) as workers:
         (total,) = as_data(X).times_samples(np.full((1, 300_000), 0.7, np.float32), workers)
     assert total == pytest.approx(300_000 * 0.1 * 0.7, rel=3e-4)
+
+
+@pytest.mark.parametrize("beta_loss", ["frobenius", "kullback-leibler"])
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_the_objective_does_not_rise_where_precision_changes(beta_loss, form):
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        X = form(rng.poisson(rng.random((200, 4)) @ rng.random((4, 60))).astype(float))
+        options = {"beta_loss": beta_loss, "init": "random", "random_state": seed}
+        model = NMF(5, tol=1e-4, max_iter=2000, **options).fit(X)
+        assert np.all(np.diff(model.objective_) <= 0)
