@@ -180,3 +180,20 @@ def test_the_objective_does_not_rise_where_precision_changes(beta_loss, form):
         options = {"beta_loss": beta_loss, "init": "random", "random_state": seed}
         model = NMF(5, tol=1e-4, max_iter=2000, **options).fit(X)
         assert np.all(np.diff(model.objective_) <= 0)
+
+
+@pytest.mark.parametrize("case", ["dense", "sparse", "holes", "unstored"])
+def test_coefficients_are_found_whatever_the_lengths_of_components(rng, counts, case):
+    X, H = counts + (case == "dense"), rng.random((4, 80))
+    if case == "holes":
+        X[rng.random(X.shape) < 0.2] = np.nan
+    X = X if case in ("dense", "holes") else sparse.csr_array(X)
+    missing = "unstored" if case == "unstored" else "nan"
+    lengths = 2.0 ** np.array([[20], [0], [-20], [3]])
+    with Workers(1) as workers:
+        problem = make_problem(
+            X, None, Penalty(), workers, beta=1, multiplicative=False, missing=missing
+        )
+        start = np.ones((4, len(counts)))
+        values = [problem.fill_W(h, start)[2] for h in (H, H * lengths)]
+    assert values[1] == pytest.approx(values[0], rel=1e-10)
