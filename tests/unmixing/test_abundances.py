@@ -131,7 +131,7 @@ def test_scipy_finds_the_same_minimum(rng, k, kind):
     expected = np.array([nnls(rows, np.append(y, heavy))[0] for y in Y])
     A = solve(Y, E, "fcls")
     found, lowest = (np.square(B @ E - Y).sum(axis=1) for B in (A, expected))
-    assert_allclose(found, lowest, rtol=2e-6, atol=1e-5)
+    assert np.all(found <= (1 + 2e-6) * lowest + 1e-5)  # SciPy 1.15 misses one minimum
     if unique:
         assert_allclose(A, expected, atol=2e-6)
 
