@@ -60,14 +60,10 @@ def lacks_pure_pixels(X, Z, sigma, *, n_bands=None):
 
     Parameters
     ----------
-    X : ndarray of shape (n_pixels, n_features), float64
-        Pixels, not smoothed, in at least k dimensions.
     Z : ndarray of shape (k, n_features)
         Endmembers that :func:`min_volume` found.
-    sigma : float
-        Standard deviation of the noise of a coordinate.
-    n_bands : int or None, default=None
-        Number of bands that the coordinates are principal directions of; None: of n_features.
+    X, sigma, n_bands : object
+        See :func:`varies_as_a_simplex`.
 
     Returns
     -------
@@ -95,16 +91,12 @@ def facets_tell_more(X, start, Z, sigma, *, n_bands=None):
 
     Parameters
     ----------
-    X : ndarray of shape (n_pixels, n_features), float64
-        Pixels, not smoothed, in at least k dimensions.
     start : ndarray of shape (k, n_features)
         Archetypes.
     Z : ndarray of shape (k, n_features)
         Endmembers that :func:`min_volume` found from there.
-    sigma : float
-        Standard deviation of the noise of a coordinate.
-    n_bands : int or None, default=None
-        Number of bands that the coordinates are principal directions of; None: of n_features.
+    X, sigma, n_bands : object
+        See :func:`varies_as_a_simplex`.
 
     Returns
     -------
