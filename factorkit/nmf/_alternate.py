@@ -16,8 +16,9 @@ _RESOLUTION = 10
 # A draft in single precision ends where an iteration lowers the objective by less than this part,
 # and does not begin where the first half step is less than this: a good start has digits to lose.
 _DRAFTED, _SETTLED = 1e-5, 0.03
-# It also ends where an objective is less than this many times its rounding.
-_DIGITS = 1e4
+# It also ends where the objective has not four digits left: an objective is this many times what
+# it may be wrong by, or more.
+DIGITS = 1e4
 
 
 def alternate(
@@ -124,7 +125,7 @@ def alternate(
                 ahead.rescale(scale)
             ended = "converged" if decrease <= min_decrease * best and min_decrease > 0 else None
             ended = "converged" if residual <= tol and tol > 0 else ended
-            drafted = decrease <= _DRAFTED * best or best <= _DIGITS * error
+            drafted = decrease <= _DRAFTED * best or best <= DIGITS * error
         else:
             # A failed iteration costs as much as one that counts. A plain one starts where the
             # accepted pair is, so its residual is that pair's.

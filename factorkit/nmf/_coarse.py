@@ -48,7 +48,6 @@ def coarse_start(problem, Wt, H):
         tol=0,
         **problem.coarse_options,
     )
-    dtype = dtype if problem.drafts else Wt.dtype
     filled, part_H = Wt.astype(dtype), part_H.astype(dtype, copy=False)
     filled[:, rows] = part_Wt
     filled, residual, objective = problem.fill_W(part_H, filled)

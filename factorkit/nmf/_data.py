@@ -155,14 +155,17 @@ class SparseData:
         shape = X.shape[1], padded_width(n_components, Wt.dtype)
 
         def block(start, stop):
-            out, total = aligned_zeros(shape, Wt.dtype), None
+            out = aligned_zeros(shape, Wt.dtype)
+            if stop - start <= _SUMMED or Wt.dtype == np.float64:
+                csr_transposed_products(X.indptr, X.indices, X.data, Wt, out, start, stop)
+                return out
+            total = np.zeros(shape)
             for first in range(start, stop, _SUMMED):
                 last = min(first + _SUMMED, stop)
                 csr_transposed_products(X.indptr, X.indices, X.data, Wt, out, first, last)
-                if stop - start > _SUMMED and Wt.dtype != np.float64:
-                    total = out.astype(np.float64) if total is None else total + out
-                    out[:] = 0
-            return out if total is None else total
+                total += out
+                out[:] = 0
+            return total
 
         # Each block adds up in an array of its own: at most four, however many the threads.
         work = 2.0 * n_components * (X.nnz / max(X.shape[0], 1) + 1)

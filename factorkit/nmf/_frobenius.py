@@ -24,7 +24,6 @@ class FrobeniusProblem(Problem):
 
     coarse_options = {"max_iter": 60, "min_decrease": 3e-4}
     coarse_rows_per_feature = 6
-    drafts = True
 
     def __init__(self, data, penalty, workers, shuffle_rng=None, half_squared_norm=None):
         self.data, self.penalty, self.workers = data, penalty, workers

@@ -216,7 +216,7 @@ class GraphProblem(FrobeniusProblem):
     sample. The objective never rises.
     """
 
-    drafts = False
+    typical = None  # the sweep over the graph is in double precision
 
     def __init__(self, data, penalty, workers, S, alpha):
         super().__init__(data, penalty, workers)

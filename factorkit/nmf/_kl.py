@@ -42,7 +42,6 @@ class KullbackLeiblerProblem(Problem):
     coarse_options = {"max_iter": 12, "min_decrease": 3e-3}
     # The divergence is infinite where the model is zero and the data is not.
     keep = 0.1
-    drafts = True
 
     def __init__(self, rows, penalty, workers, constants=None):
         self.rows, self.penalty, self.workers = rows, penalty, workers

@@ -2,11 +2,8 @@
 
 import numpy as np
 
-from ._alternate import alternate
+from ._alternate import DIGITS, alternate
 
-# A loss that is this many times the rounding of the sums that it is the difference of has four
-# digits left.
-_DIGITS = 1e4
 # Sizes up to this, and down to its inverse, leave room for squares and ratios in single precision.
 _MODERATE = 1e6
 
@@ -19,8 +16,8 @@ class Problem:
     - ``step_W(H, Wt, safe=False, valued=False)``: an approximate minimizer over W from the start
       Wt, the size of the step that was still to take, relative to W's norm, and, if `valued`, the
       objective at the new pair (else None). With `safe` the objective must not rise; `safe` is
-      None in a first iteration, whose start may be far from X in size. Where the problem `drafts`,
-      factors in single precision are taken for data in double;
+      None in a first iteration, whose start may be far from X in size. Where there is a `typical`
+      size, factors in single precision are taken for data in double;
     - ``step_H(Wt, H, safe=False, valued=False)``: the same over H;
     - ``objective(Wt, H)``, ``solve_W(H)``, ``residual_W(Wt, H)`` and ``transposed()``.
     """
@@ -29,9 +26,8 @@ class Problem:
     keep, extrapolated = 0.0, True
     # Samples that `coarse_start` takes at least for each feature.
     coarse_rows_per_feature = 3
-    # Whether its steps take factors in single precision for data in double.
-    drafts = False
-    # The size of the entries of the data; None where the problem knows double precision only.
+    # The size of the entries of the data; None where steps take factors of the data's precision
+    # alone.
     typical = None
     # Size of the numbers that the loss is a difference of: below its rounding the loss is zero.
     magnitude = 0.0
@@ -48,7 +44,7 @@ class Problem:
             rounding=self.rounding,
             magnitude=self.magnitude,
             evaluate=self.objective,
-            draft=draft and self.drafts and self.fits_single(*start),
+            draft=draft and self.fits_single(*start),
             **options,
         )
 
@@ -61,7 +57,7 @@ class Problem:
 
     def is_cancelled(self, value, dtype):
         """Whether a loss has too few digits as a difference, and is taken from the residuals."""
-        return value < _DIGITS * np.finfo(dtype).eps * self.magnitude
+        return value < DIGITS * np.finfo(dtype).eps * self.magnitude
 
     def rounding(self, value, dtype):
         """What a loss of this size may be wrong by."""
