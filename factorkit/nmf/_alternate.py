@@ -1,5 +1,7 @@
 """The outer loop that all coordinate methods share: alternation, extrapolated, never rising."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ..utils._convergence import Trace
@@ -21,6 +23,14 @@ _DRAFTED, _SETTLED = 1e-5, 0.03
 DIGITS = 1e4
 
 
+class Solved(NamedTuple):
+    """Objective of a pair one of whose factors was just solved for, and that factor's residual."""
+
+    objective: float
+    residual: float
+    is_W: bool
+
+
 def alternate(
     step_W,
     step_H,
@@ -37,7 +47,7 @@ def alternate(
     magnitude=0.0,
     draft=False,
     evaluate=None,
-    first_residual=None,
+    solved=None,
 ):
     """Alternate two half steps with extrapolation and restarts.
 
@@ -75,8 +85,9 @@ def alternate(
         The objectives before are corrected to be no lower than where that begins.
     evaluate : callable, default=None
         ``evaluate(Wt, H)``: the objective, for the end of a draft.
-    first_residual : float, default=None
-        Of a W that was just solved for, for this H: the first iteration begins with H.
+    solved : Solved, default=None
+        What is known of a start one factor of which was just solved for. It then counts as the
+        first iteration, and the next begins with the other factor.
 
     Returns
     -------
@@ -93,15 +104,21 @@ def alternate(
     accepted = _cast(start, np.float32 if draft else dtype)
     ahead = _Ahead(*accepted, keep)
     best, slack, safe = np.inf, 0.0, None
+    if solved is not None:
+        best, residual_W = solved.objective, solved.residual
+        trace.add(best, residual_W)
+        if monitor is not None and monitor(trace, *accepted):
+            trace.stop, max_iter = "callback", 0
+    begin_with_W = solved is None or not solved.is_W
     while trace.n_iter < max_iter:
-        if first_residual is None:
+        if begin_with_W:
             W_new, residual_W, _ = step_W(ahead.H, ahead.W, safe)
             if draft and not trace.n_iter and residual_W < _SETTLED:
                 accepted, draft = tuple(start), False
                 ahead = _Ahead(*accepted, keep)
                 continue
         else:
-            W_new, residual_W, first_residual = ahead.W, first_residual, None
+            W_new, begin_with_W = ahead.W, True
         start.clear()
         ahead.move_W(W_new)
         H_new, residual_H, objective = step_H(ahead.W, ahead.H, safe, valued=True)

@@ -76,14 +76,12 @@ def _sweep_rows(x, B, blocks, lengths, n_rows, w, base, l1, l2, floor, scale, y,
 
 
 @kernel(reduces=True)
-def _sum_x_log_y(x, y, n, mantissa, exponent):
-    """Sum of x log y in float64, with a logarithm that vectorizes (error 1e-15).
+def _sum_x_log(x, n, mantissa, exponent):
+    """Sum of x log y in float64, where `mantissa` holds y; it vectorizes (error 1e-15).
 
     log y = e log 2 + 2 artanh((m - 1) / (m + 1)) with y = m 2^e and m in [1/√2, √2].
     """
     bits = mantissa.view(np.int64)
-    for j in range(n):
-        mantissa[j] = y[j]
     for j in range(n):
         b = bits[j]
         exponent[j] = np.float64((b >> 52) - 1023)
@@ -112,60 +110,76 @@ def _sum_x_log_y(x, y, n, mantissa, exponent):
 
 @kernel(reduces=True)
 def value_sums(x, v):
-    """Σ v x log x, Σ v x, and Σ v where x is positive; v has x's length, or one entry for all."""
-    mantissa, exponent = np.empty(_CHUNK), np.empty(_CHUNK)
-    vx, positive = np.empty(_CHUNK), np.empty(_CHUNK)
+    """Σ v x log v, Σ v x, and Σ v where x is positive; v has x's length, or is a single 1."""
+    mantissa, exponent, vx = np.empty(_CHUNK), np.empty(_CHUNK), np.empty(_CHUNK)
     logs, total, weight = 0.0, 0.0, 0.0
+    if v.size == 1:
+        for z in x:
+            total += np.float64(z)
+            weight += 1.0 if z > 0 else 0.0
+        return logs, total, weight
     for start in range(0, x.size, _CHUNK):
         n = min(_CHUNK, x.size - start)
         for j in range(n):
-            z = np.float64(x[start + j])
-            u = np.float64(v[start + j if v.size > 1 else 0])
-            vx[j] = z * u
-            positive[j] = z if z > 0 else 1.0
+            z, u = np.float64(x[start + j]), np.float64(v[start + j])
+            vx[j], mantissa[j] = z * u, u if u > 0 else 1.0
             weight += u if z > 0 else 0.0
             total += vx[j]
-        logs += _sum_x_log_y(vx, positive, n, mantissa, exponent)
+        logs += _sum_x_log(vx, n, mantissa, exponent)
     return logs, total, weight
+
+
+@kernel(reduces=True)
+def _divergence(x, y, n, mantissa, exponent):
+    """Σ x log(x / y) − x + y, entry by entry, so that a good fit keeps its digits, and Σ y.
+
+    A term without x or y has no logarithm.
+    """
+    total, model = 0.0, 0.0
+    for j in range(n):
+        z, m = np.float64(x[j]), np.float64(y[j])
+        mantissa[j] = z / m if z > 0 and m > 0 else 1.0
+        total += m - z
+        model += m
+    return total + _sum_x_log(x, n, mantissa, exponent), model
 
 
 @kernel(reduces=True)
 def divergence_sum(x, y):
     """Σ x log(x / y) − x + y, entry by entry; a term without x or y has no logarithm."""
     mantissa, exponent = np.empty(_CHUNK), np.empty(_CHUNK)
-    x64, ratio = np.empty(_CHUNK), np.empty(_CHUNK)
     total = 0.0
     for start in range(0, x.size, _CHUNK):
         n = min(_CHUNK, x.size - start)
-        for j in range(n):
-            z, model = np.float64(x[start + j]), np.float64(y[start + j])
-            x64[j] = z
-            ratio[j] = z / model if z > 0 and model > 0 else 1.0
-            total += model - z
-        total += _sum_x_log_y(x64, ratio, n, mantissa, exponent)
+        total += _divergence(x[start:], y[start:], n, mantissa, exponent)[0]
     return total
 
 
 @kernel(reduces=True)
 def _solve_rows(
-    x, B, blocks, lengths, n_rows, w, base, l1, l2, floor, scale, y, safe, max_sweeps, valued,
-    mantissa, exponent,
+    x, B, blocks, lengths, whole, n_rows, w, base, l1, l2, floor, scale, y, safe, max_sweeps,
+    valued, mantissa, exponent,
 ):  # fmt: skip
-    """Sweeps on some rows, whose models are y; returns (first squared change, divergence).
+    """Sweeps on some rows, whose models are y; returns `sweep_dense_rows`'s sums.
 
-    The divergence is without the terms in x alone; it is 0 if not `valued`.
+    whole : whether nothing is missing from a row's model, so that it sums to base · w.
     """
-    first, value = 0.0, 0.0
+    first, value, apart = 0.0, 0.0, 0.0
     moved = np.zeros(n_rows)
     for sweep in range(max_sweeps):
         _sweep_rows(x, B, blocks, lengths, n_rows, w, base, l1, l2, floor, scale, y, safe, moved)
         if sweep == 0:
             first = moved.sum()
     for i in range(n_rows if valued else 0):
-        value -= _sum_x_log_y(x[i], y[i], lengths[i], mantissa, exponent)
-        for t in range(base.shape[1]):
-            value += np.float64(base[i, t]) * np.float64(w[i, t])
-    return first, value
+        part, model = _divergence(x[i], y[i], lengths[i], mantissa, exponent)
+        value += part
+        if not whole[i]:
+            total = 0.0
+            for t in range(base.shape[1]):
+                total += np.float64(base[i, t]) * np.float64(w[i, t])
+            value += total - model
+            apart += total
+    return first, value, apart
 
 
 @kernel
@@ -223,7 +237,10 @@ def _load_dense(X, Y, Ht, w, floor, places, x, B, y):
 def sweep_dense_rows(
     X, Y, W, H, Ht, base, first_row, l1, l2, floor, scale, safe, max_sweeps, valued
 ):
-    """Sweep the rows of a block X against W[:, first_row:]; returns sums of `_solve_rows`.
+    """Sweep the rows of a block X against W[:, first_row:].
+
+    Returns the squared change of the first sweep; if `valued`, the divergence (0 if not), less
+    Σ v x log v where there are weights v; and the size of what it contains as a difference.
 
     Y : the model, positive. Ht : the transpose of H, with a last row of zeros, and columns up to
     whole vectors. base : (n_components, rows of X), or (n_components, 1) where all rows share it.
@@ -242,7 +259,8 @@ def sweep_dense_rows(
     w, b = np.zeros((n_together, Ht.shape[1]), X.dtype), np.empty((n_together, k), X.dtype)
     places = np.zeros(width, np.intp)
     blocks, lengths = np.zeros(n_together, np.intp), np.zeros(n_together, np.intp)
-    moved, value = 0.0, 0.0
+    whole = np.zeros(n_together, np.bool_)
+    moved, value, apart = 0.0, 0.0, 0.0
     for start in range(0, X.shape[0], n_together):
         n_rows = min(n_together, X.shape[0] - start)
         for i in range(n_rows):
@@ -252,16 +270,18 @@ def sweep_dense_rows(
                 b[i, t] = base[t, row if base.shape[1] > 1 else 0]
             n, gathered = _load_dense(X[row], Y[row], Ht, w[i], floor, places, x[i], B[i], y[i])
             lengths[i], blocks[i] = n, i if gathered else n_together
-        d, v = _solve_rows(
-            x, B, blocks, lengths, n_rows, w, b, l1, l2, floor, scale, y, safe, max_sweeps, valued,
-            mantissa, exponent,
+            whole[i] = base.shape[1] == 1 and not gathered
+        d, v, u = _solve_rows(
+            x, B, blocks, lengths, whole, n_rows, w, b, l1, l2, floor, scale, y, safe, max_sweeps,
+            valued, mantissa, exponent,
         )  # fmt: skip
         moved += d
         value += v
+        apart += u
         for i in range(n_rows):
             for t in range(k):
                 W[t, first_row + start + i] = w[i, t]
-    return moved, value
+    return moved, value, apart
 
 
 @kernel(reduces=True)
@@ -283,7 +303,8 @@ def sweep_csr_rows(
     w, b = np.zeros((n_together, Ht.shape[1]), W.dtype), np.empty((n_together, k), W.dtype)
     places = np.zeros(width, np.intp)
     blocks, lengths = np.arange(n_together), np.zeros(n_together, np.intp)
-    moved, value = 0.0, 0.0
+    whole = np.zeros(n_together, np.bool_)
+    moved, value, apart = 0.0, 0.0, 0.0
     for first in range(start, stop, n_together):
         n_rows = min(n_together, stop - first)
         for i in range(n_rows):
@@ -297,13 +318,14 @@ def sweep_csr_rows(
                 n += 1 if values[p] > 0 else 0
             _load_nonzeros(Ht, places, n, w[i], floor, x[i], B[i], y[i])
             lengths[i] = n
-        d, v = _solve_rows(
-            x, B, blocks, lengths, n_rows, w, b, l1, l2, floor, scale, y, safe, max_sweeps, valued,
-            mantissa, exponent,
+        d, v, u = _solve_rows(
+            x, B, blocks, lengths, whole, n_rows, w, b, l1, l2, floor, scale, y, safe, max_sweeps,
+            valued, mantissa, exponent,
         )  # fmt: skip
         moved += d
         value += v
+        apart += u
         for i in range(n_rows):
             for t in range(k):
                 W[t, first + i] = w[i, t]
-    return moved, value
+    return moved, value, apart

@@ -146,7 +146,7 @@ def factorize(problem, start, *, coarse, **options):
     -------
     Wt, H, trace
     """
-    residual = None
+    solved = None
     if coarse and hasattr(problem, "part"):
-        start[0], start[1], residual = coarse_start(problem, *start)
-    return problem.alternate(start, draft=coarse, first_residual=residual, **options)
+        start[0], start[1], solved = coarse_start(problem, *start)
+    return problem.alternate(start, draft=coarse, solved=solved, **options)
