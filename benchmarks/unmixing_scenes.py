@@ -15,6 +15,7 @@ KINDS = {
     "variable": {"abundances": "smooth", "variability": 0.1},
 }
 _BANDS = {"ruined_bands": 0.2}
+COUNTERS = ("auto", "spatial", "rmt", "hysime", "hfc", "nwhfc")
 RUINED = {
     "clean": {},
     "noise": _BANDS,
@@ -68,10 +69,12 @@ def counting(levels, n_seeds):
             hits = {}
             for k in (3, 4, 5, 6, 8, 10):
                 for seed in range(n_seeds):
-                    X = make_scene(k, snr=snr, random_state=seed, **KINDS[kind]).data
-                    for method in ("rmt", "hysime", "hfc", "nwhfc"):
-                        count = estimate_n_endmembers(X, method=method).n_endmembers
-                        hits.setdefault(method, []).append(count == k)
+                    scene = make_scene(k, snr=snr, random_state=seed, **KINDS[kind])
+                    for method in COUNTERS:
+                        count = estimate_n_endmembers(
+                            scene.data, method=method, image_shape=scene.image_shape
+                        )
+                        hits.setdefault(method, []).append(count.n_endmembers == k)
             shares = {method: f"{np.mean(hit):.2f}" for method, hit in hits.items()}
             yield {"scene": kind, "SNR": snr} | shares
 

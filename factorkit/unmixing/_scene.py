@@ -56,16 +56,20 @@ def validate_scene(estimator, X, *, reset, allow_nan=False):
             "bands or pixels that lack values (of a library too); Unmixer, CorrentropyUnmixing and "
             "estimate_abundances take missing entries."
         )
-    if image_shape is not None and reset and estimator.image_shape is not None:
-        wanted = check_image_shape(estimator.image_shape, len(X))
-        if wanted != image_shape:
-            raise ValueError(
-                f"image_shape={estimator.image_shape!r} and X is an image of {image_shape}."
-            )
     # The parameter is about the scene of fit; another one may have another shape.
-    if image_shape is None and reset and estimator.image_shape is not None:
-        image_shape = check_image_shape(estimator.image_shape, len(X))
+    if reset:
+        image_shape = agreed_shape(estimator.image_shape, image_shape, len(X))
     return X, image_shape
+
+
+def agreed_shape(given, found, n_pixels):
+    """Rows and columns by the parameter `image_shape` and by an image, or None without either."""
+    if given is None:
+        return found
+    shape = check_image_shape(given, n_pixels)
+    if found not in (None, shape):
+        raise ValueError(f"image_shape={given!r} and X is an image of {found}.")
+    return shape
 
 
 def check_image_shape(image_shape, n_pixels):

@@ -9,7 +9,7 @@ from ..utils._convergence import warn_if_not_converged
 from ..utils._sklearn import Interval, StrOptions, iterate_with_callbacks
 from ..utils._threads import Workers
 from ._base import SpectralUnmixing
-from ._counting import n_dimensions
+from ._counting import count_dimensions
 from ._evidence import explained_bands, light_evidence, light_is_even
 from ._interpolation import interpolate_bands
 from ._light import OFFSET
@@ -17,7 +17,6 @@ from ._pipeline import extract, flag
 from ._refine import beyond_the_pixels
 from ._scales import SCALES, choose_scale, scaled_abundances
 from ._scene import check_n_endmembers
-from ._subspace import scene_moments
 
 # Dimensions in which pixels are told apart: more would hold more noise than differences.
 _N_COMPARED = 10
@@ -49,8 +48,9 @@ class Unmixer(SpectralUnmixing):
     ----------
     n_components : int or "auto", default="auto"
         Number of endmembers. "auto" counts the dimensions of the scene that stand out of its
-        noise, as :func:`estimate_n_endmembers` does, after the flags: an upper guide on real
-        scenes, whose materials vary.
+        noise and, where it is known how the pixels lie, in which neighbours are alike, as
+        :func:`estimate_n_endmembers` does, after the flags: an upper guide on real scenes, whose
+        materials vary from field to field.
 
     flag_bands : bool, default=True
         Whether to look for ruined bands. Those without any value are left out in any case.
@@ -317,9 +317,11 @@ class Unmixer(SpectralUnmixing):
     def _resolve_components(self, Y, flags, workers):
         if self.n_components != "auto":
             return self.n_components
-        moments = scene_moments(Y, workers, pixels=flags.pixels, bands=flags.bands)
+        count = count_dimensions(
+            Y, workers, image_shape=self.image_shape_, pixels=flags.pixels, bands=flags.bands
+        )
         most = min(int(flags.bands.sum()), int(flags.pixels.sum()))
-        return min(max(n_dimensions(*moments), 1), most)
+        return min(max(count.n_endmembers, 1), most)
 
     def _extract(self, Y, k, d, flags, workers, rng, report):
         """Endmembers, with the brightness taken away where that is wanted or needed."""

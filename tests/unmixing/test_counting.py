@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from factorkit.unmixing import estimate_n_endmembers
-from factorkit.unmixing._counting import _noise_edges, _noise_variance
+from factorkit.unmixing._dimensions import _noise_edges, _noise_variance
 from tests.unmixing._planted import mixed_scene
 
 METHODS = ["rmt", "hysime", "hfc", "nwhfc"]
