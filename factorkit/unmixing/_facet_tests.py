@@ -1,4 +1,5 @@
-"""When the corners that `_min_volume` finds are to be trusted, without a truth to compare with.
+"""When corners that `_min_volume` or `_crowded_facets` find are to be trusted, without a truth to
+compare with.
 
 References
 ----------
@@ -7,6 +8,8 @@ Annals of Statistics 29, 2001.
 """
 
 import numpy as np
+from scipy.special import ndtr
+from scipy.stats import beta
 
 from ._min_volume import SHARPEST, inverse_map, lifted, principal
 
@@ -25,6 +28,11 @@ _NORMAL = {0.5: 0.74, 0.9: 1.75}
 # The noise of averages differs from pixel to pixel, so that only the median tells. In patches it
 # was at most .78; where neighbours mix, mostly more.
 _AVERAGED = {0.5: 0.78}
+# How far the distribution of an abundance may be from the one fitted (Kolmogorov and Smirnov). Over
+# 30 Dirichlet scenes (3 to 10 endmembers, 20 to 40 dB) it went up to .032; over as many of patches
+# it was .039 or more.
+_MISFIT = 0.035
+_N_LEVELS = 1000
 
 
 def varies_as_a_simplex(X, k, sigma, *, n_bands=None):
@@ -132,6 +140,41 @@ def facets_stay_sharp(X, Z, sigma):
     bool
     """
     return _outside_is_noise(X, Z, sigma, _AVERAGED)
+
+
+def abundances_are_dirichlet(X, Z, c, sigma, *, n_bands=None):
+    """Whether abundances are distributed as the Dirichlet distribution that was fitted.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (k, n_features)
+        Endmembers that :func:`crowded_facets` found.
+    c : ndarray of shape (k,)
+        Concentrations that it found.
+    X, sigma, n_bands : object
+        See :func:`varies_as_a_simplex`.
+
+    Returns
+    -------
+    bool
+        True only where three findings agree: the pixels pass :func:`varies_as_a_simplex`; some
+        pixel holds half of each endmember; and the distribution function of each abundance is
+        nowhere farther than .035 from that of a beta distribution with the noise added.
+    """
+    k = len(Z)
+    if k == 1 or not varies_as_a_simplex(X, k, sigma, n_bands=n_bands):
+        return False
+    T, s = _distances(X, Z, sigma)
+    if T is None or not ((T * s).max(axis=0) > _PUREST).all():
+        return False
+    levels = (np.arange(_N_LEVELS) + 0.5) / _N_LEVELS
+    seen = levels[:: _N_LEVELS // 100]
+    for j in range(k):
+        pure = beta.ppf(levels, c[j], c.sum() - c[j])
+        expected = ndtr(np.quantile(T[:, j], seen)[:, None] - pure / s[j]).mean(axis=1)
+        if np.abs(expected - seen).max() > _MISFIT:
+            return False
+    return True
 
 
 def _outside_is_noise(X, Z, sigma, limits):

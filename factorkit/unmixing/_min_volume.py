@@ -42,7 +42,7 @@ _LOWEST = 2.0
 _HEAVIEST = 1e9
 # Largest relative change of the simplex in an iteration. Without a limit one in fifty scenes ends
 # in a distant optimum, with endmembers anywhere.
-_REACH = 0.3
+REACH = 0.3
 
 
 def min_volume(X, Z, workers, *, sigma=None, tol=1e-7, max_iter=100, report=None):
@@ -124,11 +124,7 @@ class _Problem:
     def __init__(self, coordinates, to_barycentric, sigma, workers):
         k = len(to_barycentric)
         self.workers, self.n = workers, len(coordinates)
-        # Noise of the barycentric coordinates: q has the variance qᵀ S q.
-        gradients = to_barycentric[:, :-1]
-        self.S = gradients @ gradients.T
-        self.sigma = max(sigma, SHARPEST / np.sqrt(np.diag(self.S).max()))
-        self.S *= self.sigma**2
+        self.S = noise_of_facets(to_barycentric, sigma)
         self.Y = np.ascontiguousarray(lifted(coordinates) @ to_barycentric.T)
         self.blocks = blocks_of(self.n, 4.0 * k**2 + 20.0 * k)
         # Rows of Q sum to the same for every pixel: Q moves by these directions only.
@@ -184,7 +180,7 @@ class _Problem:
         step = -V @ (V.T @ g / curvatures)
         slope = g @ step
         step = D @ step.reshape(k - 1, k)
-        size = min(1.0, _REACH / max(np.linalg.norm(step @ np.linalg.inv(Q), 2), 1e-300))
+        size = min(1.0, REACH / max(np.linalg.norm(step @ np.linalg.inv(Q), 2), 1e-300))
         while size > 1e-8:
             trial = Q + size * step
             lower, on_facet = self.value(trial, w)
@@ -268,6 +264,13 @@ def principal(X, k):
 def lifted(coordinates):
     """Points followed by 1."""
     return np.hstack([coordinates, np.ones((len(coordinates), 1))])
+
+
+def noise_of_facets(to_barycentric, sigma):
+    """S: the noise of the barycentric coordinate with the row q of Q has the variance qᵀ S q."""
+    gradients = to_barycentric[:, :-1]
+    S = gradients @ gradients.T
+    return S * max(sigma, SHARPEST / np.sqrt(np.diag(S).max())) ** 2
 
 
 def inverse_map(corners, sigma):

@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from ._crowded_facets import crowded_facets
 from ._facet_tests import (
+    abundances_are_dirichlet,
     facets_stay_sharp,
     facets_tell_more,
     lacks_pure_pixels,
@@ -68,8 +70,13 @@ def beyond_the_pixels(Y, E, d, flags, workers, rng, *, scale, graph_shape, force
     corners, trace = min_volume(Z, start, workers, sigma=1.0)
     if trace.stop == "stalled":
         return None
+    sharp = facets_tell_more(Z, start, corners, 1.0, n_bands=n_bands)
+    if not sharp:
+        crowded, c, _ = crowded_facets(Z, start, workers, sigma=1.0)
+        if abundances_are_dirichlet(Z, crowded, c, 1.0, n_bands=n_bands):
+            return mean + (crowded @ vectors) * sigma * bands
     doubtful = not force and not lacks_pure_pixels(Z, corners, 1.0, n_bands=n_bands)
-    if doubtful and not facets_tell_more(Z, start, corners, 1.0, n_bands=n_bands):
+    if doubtful and not sharp:
         return None
     if graph_shape is not None:
         smooth, gain = average_neighbours(every, good, graph_shape, True, rng)
