@@ -5,6 +5,7 @@ import numpy as np
 from ._crowded_facets import crowded_facets
 from ._facet_tests import (
     abundances_are_dirichlet,
+    archetypes_fall_short,
     facets_stay_sharp,
     facets_tell_more,
     lacks_pure_pixels,
@@ -62,8 +63,13 @@ def beyond_the_pixels(Y, E, d, flags, workers, rng, *, scale, graph_shape, force
     to_scores = vectors / sigma
     every = coordinates(Y, mean, to_scores, workers, bands=bands, scale=scale)
     start = (E - mean) @ to_scores.T
-    Z = every[good]
-    n_bands = int(bands.sum())
+    corners = _corners(every, good, start, int(bands.sum()), workers, rng, graph_shape, force)
+    return None if corners is None else mean + (corners @ vectors) * sigma * bands
+
+
+def _corners(every, good, start, n_bands, workers, rng, graph_shape, force):
+    """Corners in coordinates of unit noise, or None."""
+    Z, k = every[good], len(start)
     if not force and not varies_as_a_simplex(Z, k, 1.0, n_bands=n_bands):
         return None
     # On the pixels as they are: averaging takes the noise away that the test needs to know.
@@ -74,15 +80,17 @@ def beyond_the_pixels(Y, E, d, flags, workers, rng, *, scale, graph_shape, force
     if not sharp:
         crowded, c, _ = crowded_facets(Z, start, workers, sigma=1.0)
         if abundances_are_dirichlet(Z, crowded, c, 1.0, n_bands=n_bands):
-            return mean + (crowded @ vectors) * sigma * bands
-    doubtful = not force and not lacks_pure_pixels(Z, corners, 1.0, n_bands=n_bands)
-    if doubtful and not sharp:
-        return None
-    if graph_shape is not None:
-        smooth, gain = average_neighbours(every, good, graph_shape, True, rng)
-        finer, trace = min_volume(smooth, corners, workers, sigma=gain)
-        if trace.stop != "stalled" and not (
-            doubtful and not facets_stay_sharp(smooth, finer, gain)
-        ):
-            corners = finer
-    return mean + (corners @ vectors) * sigma * bands
+            return crowded
+    lacking = force or lacks_pure_pixels(Z, corners, 1.0, n_bands=n_bands)
+    known = corners if sharp or lacking else None
+    if graph_shape is None:
+        return known
+    smooth, gain = average_neighbours(every, good, graph_shape, True, rng)
+    finer, trace = min_volume(smooth, corners, workers, sigma=gain)
+    if trace.stop == "stalled":
+        return known
+    if lacking:
+        return finer
+    if sharp:
+        return finer if facets_stay_sharp(smooth, finer, gain) else corners
+    return finer if archetypes_fall_short(Z, start, finer, 1.0, gain) else None

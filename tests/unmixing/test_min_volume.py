@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import linear_sum_assignment
 
 from factorkit.unmixing._facet_tests import (
+    archetypes_fall_short,
     facets_stay_sharp,
     facets_tell_more,
     lacks_pure_pixels,
@@ -307,6 +308,23 @@ def test_facets_of_averages_are_sharp_by_the_noise_that_is_left(rng):
     X, E = scene(4, rng, largest=1.0, noise=0.01)
     assert facets_stay_sharp(X, E, 0.01)
     assert not facets_stay_sharp(X, E, 0.008)
+
+
+def test_archetypes_of_averages_tell_of_lacking_pure_pixels_where_noise_hides_it(rng, workers):
+    X, E = scene(4, rng, largest=0.9, noise=0.1)
+    assert not lacks_pure_pixels(X, E, 0.1)
+    assert archetypes_fall_short(X, inside(E, 0.88), E, 0.1, 0.3)
+    # Not if they are as pure as noise explains; nor if that is more.
+    assert not archetypes_fall_short(X, inside(E, 0.99), E, 0.1, 0.3)
+    assert not archetypes_fall_short(X, inside(E, 0.88), E, 0.1, 1.0)
+    # One is enough, but it must hold half.
+    one = inside(E, 0.99)
+    one[2] = inside(E, 0.85)[2]
+    assert archetypes_fall_short(X, one, E, 0.1, 0.3)
+    one[2] = inside(E, 0.2)[2]
+    assert not archetypes_fall_short(X, one, E, 0.1, 0.3)
+    # Facets in the midst of the pixels are none.
+    assert not archetypes_fall_short(X, inside(E, 0.5), inside(E, 0.6), 0.1, 0.3)
 
 
 def test_a_single_endmember_stays(rng, workers):

@@ -166,6 +166,18 @@ def test_facets_sharpen_endmembers_of_which_pixels_are_pure(snr, seed):
         assert judged(sharper, scene)[0] < part * judged(archetypes, scene)[0]
 
 
+@pytest.mark.parametrize("purity, part", [(0.9, 0.8), (0.8, 0.5)])
+def test_mixed_patches_get_their_corners_in_much_noise(purity, part):
+    found = []
+    for seed in range(3):
+        scene = make_scene(4, snr=20, max_abundance=purity, random_state=seed)
+        models = fitted(scene), fitted(scene, min_volume=False)
+        assert models[0].refined_
+        found.append([judged(model, scene)[0] for model in models])
+    beyond, within = np.median(found, axis=0)
+    assert beyond < part * within
+
+
 def test_facets_of_averaged_neighbours_are_sharper_in_patches():
     found = []
     for seed in (200, 201):
