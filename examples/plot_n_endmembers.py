@@ -3,8 +3,9 @@ How many endmembers
 ===================
 
 A scene of k materials lies in k dimensions, but for its noise. Counting the dimensions that stand
-out of the noise gives the number in scenes that are made of k spectra and noise. Real scenes are
-not, and there the count is an upper guide.
+out of the noise gives the number in scenes that are made of k spectra and noise. Where materials
+vary from pixel to pixel, neighbouring pixels tell. Real materials vary from field to field as well,
+and there the count is an upper guide.
 """
 
 # %%
@@ -39,26 +40,47 @@ for ax, (title, X) in zip(axes, scenes.items(), strict=True):
     ax.label_outer()
 
 # %%
+# Materials that vary
+# -------------------
+# Here the brightness and the slope of each material differ by a tenth from pixel to pixel. That has
+# dimensions of its own, which stand out of the noise as well as those of the materials. But what is
+# independent from pixel to pixel has no part in the mean products of neighbours: given the shape of
+# the image, ``estimate_n_endmembers`` counts the dimensions in which neighbours are alike. It does
+# so where there are patches; where pixels have nothing to do with their neighbours, noise decides.
+
+varying = make_scene(5, variability=0.1, random_state=0)
+figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.4), layout="constrained")
+for ax, title, shape in zip(
+    axes, ("Without the image", "With it"), (None, varying.image_shape), strict=True
+):
+    count = estimate_n_endmembers(varying.data, image_shape=shape)
+    EndmemberCountDisplay.from_count(count, ax=ax)
+    ax.set_title(f'{title}: "{count.method}"')
+
+# %%
 # What goes wrong on real scenes
 # ------------------------------
 # Indian Pines has 16 kinds of land cover. Far more dimensions stand out of the noise; and so they
 # do in the pixels of a single crop. A crop is no spectrum: its plants vary, with the soil between
-# them, and so does the light. Besides, the noise need not be independent from band to band, as the
-# methods take it to be. They disagree widely, which is a warning by itself.
+# them, and so does the light. They do so from field to field, so neighbours are alike in most of
+# these dimensions. Besides, the noise need not be independent from band to band, as the methods
+# take it to be. They disagree widely, which is a warning by itself.
 
 pines = load_indian_pines()
-X = pines.data
-crop = X[pines.target == 2]
-for method in ("rmt", "hysime", "hfc", "nwhfc"):
-    counts = [estimate_n_endmembers(part, method=method).n_endmembers for part in (X, crop)]
+X, shape = pines.data, pines.image_shape
+parts = {"whole scene": None, "one crop": pines.target == 2}
+for method in ("spatial", "rmt", "hysime", "hfc", "nwhfc"):
+    counts = [
+        estimate_n_endmembers(X, method=method, image_shape=shape, mask=mask).n_endmembers
+        for mask in parts.values()
+    ]
     print(f"{method:<7} whole scene {counts[0]:>3}, one crop {counts[1]:>3}")
 
-figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.4), sharey=True, layout="constrained")
-for ax, title, part in zip(axes, ("Whole scene", "One crop"), (X, crop), strict=True):
-    count = estimate_n_endmembers(part)
+figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.4), layout="constrained")
+for ax, method in zip(axes, ("rmt", "spatial"), strict=True):
+    count = estimate_n_endmembers(X, method=method, image_shape=shape)
     EndmemberCountDisplay.from_count(count, ax=ax, max_components=200)
-    ax.set_title(title)
-    ax.label_outer()
+    ax.set_title(f'Whole scene: "{method}"')
 
 # %%
 # What to do there

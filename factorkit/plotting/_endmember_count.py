@@ -9,7 +9,7 @@ from ._panels import make_panels
 class EndmemberCountDisplay:
     """What the number of endmembers was read off: a criterion against a threshold, by component.
 
-    The axis is logarithmic; what isn't positive has no place on it.
+    Eigenvalues are on a logarithmic axis; what isn't positive has no place on it.
 
     Parameters
     ----------
@@ -92,9 +92,11 @@ class EndmemberCountDisplay:
         display : EndmemberCountDisplay
         """
         display = cls(count.criterion, count.threshold, criterion_name=count.criterion_name)
-        return display.plot(ax, **plot_kw)
+        # Correlations are between -1 and 1.
+        scale = "linear" if count.method == "spatial" else "log"
+        return display.plot(ax, **({"scale": scale} | plot_kw))
 
-    def plot(self, ax=None, *, max_components=None, line_kw=None):
+    def plot(self, ax=None, *, max_components=None, scale="log", line_kw=None):
         """Draw the curves.
 
         Parameters
@@ -105,6 +107,9 @@ class EndmemberCountDisplay:
         max_components : int or None, default=None
             Show no more than the first ones; None shows three times as many as there are
             endmembers, and at least 20.
+
+        scale : {"log", "linear"}, default="log"
+            Of the axis of the criterion. :meth:`from_count` takes a linear one for correlations.
 
         line_kw : dict or None, default=None
             Arguments for the criterion's :meth:`matplotlib.axes.Axes.plot`.
@@ -119,8 +124,9 @@ class EndmemberCountDisplay:
         if max_components is None:
             max_components = max(3 * self.n_endmembers, 20)
         shown = slice(max_components)
+        lowest = 0 if scale == "log" else -np.inf
         criterion, threshold = (
-            np.where((values > 0) & np.isfinite(values), values, np.nan)[shown]
+            np.where(np.isfinite(values) & (values > lowest), values, np.nan)[shown]
             for values in (self.criterion, self.threshold)
         )
         component = np.arange(1, len(criterion) + 1)
@@ -139,7 +145,7 @@ class EndmemberCountDisplay:
             color="C3",
             label=f"Endmembers: {self.n_endmembers}",
         )
-        self.ax_.set_yscale("log")
+        self.ax_.set_yscale(scale)
         self.ax_.set_xlabel("Component")
         self.ax_.set_ylabel(self.criterion_name)
         self.ax_.locator_params(axis="x", integer=True)

@@ -27,6 +27,13 @@ def test_what_a_logarithm_cannot_show_is_left_out():
     assert_array_equal(display.threshold_line_.get_ydata(), [2.0, 2.0, 2.0, 2.0, np.nan])
 
 
+def test_a_linear_axis_shows_what_is_not_positive():
+    display = EndmemberCountDisplay(CRITERION, THRESHOLD).plot(scale="linear")
+    assert display.ax_.get_yscale() == "linear"
+    assert_array_equal(display.criterion_line_.get_ydata(), CRITERION)
+    assert_array_equal(display.threshold_line_.get_ydata(), [2.0, 2.0, 2.0, 2.0, np.nan])
+
+
 def test_components_above_the_threshold_need_not_be_the_first():
     display = EndmemberCountDisplay([1.0, 5.0, 9.0], [2.0, 2.0, 2.0]).plot()
     assert_array_equal(display.endmembers_.get_xdata(), [2, 3])

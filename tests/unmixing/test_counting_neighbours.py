@@ -302,6 +302,8 @@ def test_a_count_by_neighbours_is_drawn():
     display = EndmemberCountDisplay.from_count(count)
     assert display.n_endmembers == 4 == len(display.endmembers_.get_xdata())
     assert display.ax_.get_ylabel() == "Correlation of neighbours"
+    assert display.ax_.get_yscale() == "linear"
+    assert EndmemberCountDisplay.from_count(count, scale="log").ax_.get_yscale() == "log"
 
 
 @pytest.mark.parametrize("kind", [{}, DIRICHLET, VARIABLE])
