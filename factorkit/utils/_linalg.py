@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 
+from ._gram_kernels import add_gram
 from ._jit import kernel
 
 # Products of pairs of components at a time.
@@ -47,10 +48,16 @@ def squared_distance(A, B):
 def gram(H):
     """``H @ H.T`` in float64.
 
-    float32 loses the small differences that the fit of good factorizations lives on.
+    Summed in float32, it would lose the small differences that the fit of good factorizations
+    lives on.
     """
-    H = H.astype(np.float64, copy=False)
-    return H @ H.T
+    if H.dtype != np.float32:
+        H = H.astype(np.float64, copy=False)
+        return H @ H.T
+    # A third of the time of a cast and BLAS.
+    G = np.zeros((len(H), len(H)))
+    add_gram(np.require(H, requirements=["C", "W"]), G)
+    return np.tril(G) + np.tril(G, -1).T
 
 
 def drop_dead(F, G):
