@@ -19,6 +19,7 @@ Data in Terms of Image Quality with Implications for Noise Removal", IEEE TGRS 2
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri, stdtrit
 
 from ._abundances import row_products
 from ._tracy_widom import DEVIATION, MEAN, exceeded_with_probability
@@ -189,14 +190,14 @@ def coherent_factors(moments, alpha):
     law given the pixels' sizes: pixels may differ in them, and in each direction others may be the
     large ones. For equal Gaussian pixels S is a Gaussian orthogonal matrix of variance
     1/(2 n_pairs), and so its largest eigenvalue has the law of Tracy and Widom; the tail is that
-    of this law with the mean and the deviation of the draws.
+    of this law with the mean and the deviation of the draws, as far as these are known.
     """
     W = _whitening(moments.own)
     correlations, R = np.linalg.eigh(W.T @ moments.joint @ W)
     correlations, G = correlations[::-1], (W @ R)[:, ::-1]
     flipped = G.T @ moments.flipped @ G
     thresholds = np.zeros(len(correlations))
-    deviations = (exceeded_with_probability(alpha) - MEAN) / DEVIATION
+    deviations = _deviations(alpha, len(flipped))
     found = 0
     # Fewer factors have a lower edge: what is above that of more is above its own.
     while found < len(correlations):
@@ -206,6 +207,14 @@ def coherent_factors(moments, alpha):
         if found == last:
             break
     return correlations, thresholds
+
+
+def _deviations(alpha, n_draws):
+    """How many standard deviations of the draws are between their mean and the edge."""
+    known = (exceeded_with_probability(alpha) - MEAN) / DEVIATION
+    # Mean and deviation are those of few draws; what that adds for normal ones, by Student's law.
+    predicted = stdtrit(n_draws - 1, 1 - alpha) * np.sqrt(1 + 1 / n_draws)
+    return known + predicted - ndtri(1 - alpha)
 
 
 def _whitening(T):
