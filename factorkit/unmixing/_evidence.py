@@ -3,10 +3,14 @@
 import numpy as np
 
 from ._abundances import abundances_of
+from ._interpolation import interpolate_bands
 from ._pipeline import N_JUDGES
 
 # Share of the variance of a flagged band that the endmembers may leave to acquit it.
 _EXPLAINED = 0.002
+# Noise of a flagged band over the median of its nearest good ones, and what its mean may differ by
+# from what these lead to expect, to acquit it. Noise of the good ones themselves is within 1.1.
+_AS_QUIET, _OFF_LEVEL, _N_NEAREST = 1.2, 0.2, 8
 # Where shares that sum to one explain a scene as well as free ones (to this factor), and these
 # nearly sum to one, the light is even.
 _EVEN_RATIO, _EVEN_SPREAD = 1.05, 0.05
@@ -51,11 +55,23 @@ def light_evidence(Y, E, flags, workers, rng):
     return float(ratio), float(np.sqrt(max(spread**2 - noise, 0.0)) / middle)
 
 
-def explained_bands(Y, E, flags, workers):
-    """Bad bands that the endmembers explain after all, and their values.
+def explained_bands(Y, E, flags, positions, workers):
+    """Bad bands that were none after all, and their values.
 
     A band of which the free abundances of the good bands explain as much as of these was no ruined
-    one; its values come from least squares.
+    one. Nor was one in which little varies but noise, as where materials look alike, if there is
+    no more noise in it than in the bands beside it and it is as bright as these lead to expect. The
+    values come from least squares.
+
+    Parameters
+    ----------
+    Y : ndarray of shape (n_pixels, n_bands)
+    E : ndarray of shape (k, n_bands)
+        Endmembers; anything in bad bands.
+    flags : Flags
+    positions : ndarray of shape (n_bands,)
+        Wavelengths, or the numbers of the bands.
+    workers : Workers
 
     Returns
     -------
@@ -78,7 +94,19 @@ def explained_bands(Y, E, flags, workers):
     left = _left_over(Y[np.ix_(pixels, some)] - A @ E[:, some], Y[np.ix_(pixels, some)])
     usual = max(2 * np.median(left), _EXPLAINED)
     explained = _left_over(y - A @ values, y) <= usual
+    quiet = _as_quiet_as_others(flags, positions)[bad]
+    mean = interpolate_bands((A.mean(axis=0) @ E)[None], flags.bands, positions)[0, bad]
+    explained |= quiet & (np.abs(y.mean(axis=0) - mean) <= _OFF_LEVEL * np.abs(mean))
     return bad[explained], values[:, explained]
+
+
+def _as_quiet_as_others(flags, positions):
+    """Which bands have noise, but not more of it than the nearest good ones."""
+    good = np.flatnonzero(flags.bands)
+    apart = np.abs(positions[:, None] - positions[good])
+    nearest = good[np.argsort(apart, axis=1, kind="stable")[:, :_N_NEAREST]]
+    usual = np.median(flags.noise[nearest], axis=1)
+    return (flags.noise > 0) & (flags.noise <= _AS_QUIET * usual)
 
 
 def _left_over(residuals, y):

@@ -291,7 +291,7 @@ class Unmixer(SpectralUnmixing):
             E, found, evidence = self._extract(
                 filled, k, max(self.n_dimensions, k + 1), flags, workers, rng, report
             )
-            acquitted, values = explained_bands(filled, E, flags, workers)
+            acquitted, values = explained_bands(filled, E, flags, positions, workers)
             E[:, acquitted] = values
             if self.flag_bands and len(acquitted):
                 flags.bands[acquitted] = True

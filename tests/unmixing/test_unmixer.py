@@ -143,6 +143,27 @@ def test_a_good_band_that_was_flagged_is_acquitted(rng):
     assert_allclose(model.components_[order, 70], expected, atol=0.02)
 
 
+@pytest.mark.parametrize("seed_of_scene", [2, 4, 6])
+def test_bands_in_which_materials_look_alike_are_not_ruined(seed_of_scene):
+    scene = make_scene(
+        4, snr=20, abundances="dirichlet", ruined_bands=0.1, random_state=seed_of_scene
+    )
+    model = fitted(scene)
+    # Without acquittal two to eight more are flagged.
+    assert_array_equal(model.band_weights_ == 0, scene.ruined_bands)
+
+
+def test_bands_that_hold_as_little_noise_as_others_but_no_light_are_ruined(seed):
+    scene = make_scene(4, snr=20, abundances="dirichlet", random_state=6)
+    rng = np.random.default_rng(seed)
+    noise = np.sqrt(np.mean(scene.data**2)) / 10 * rng.standard_normal((len(scene.data), 4))
+    scene.data[:, 70:74] = 0.02 + noise
+    assert_array_equal(np.flatnonzero(fitted(scene).band_weights_ == 0), np.arange(70, 74))
+    # Nor are those as good as others that have their brightness, but twice the noise.
+    scene.data[:, 70:74] = scene.data[:, [69]].mean() + 2 * noise
+    assert_array_equal(np.flatnonzero(fitted(scene).band_weights_ == 0), np.arange(70, 74))
+
+
 def test_noise_is_not_taken_for_uneven_light(seed):
     scene = make_scene(4, snr=15, image_shape=(50, 50), random_state=seed + 3)
     model = fitted(scene)
