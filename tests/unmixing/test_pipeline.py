@@ -54,7 +54,7 @@ def test_mixtures_count_the_pixels_of_the_whole_scene():
         3, image_shape=(40, 40), abundances="dirichlet", outlying_pixels=0.05, random_state=0
     )
     model = Unmixer(3, normalize=False, n_dimensions=150, min_volume=False, random_state=0)
-        model.fit(scene.data)
+    model.fit(scene.data)
     for spectrum, (pixels, weights) in zip(model.components_, model.mixtures_, strict=True):
         assert not (model.pixel_weights_[pixels] == 0).any()
         assert_allclose(weights @ scene.data[pixels], spectrum, atol=1e-6)
