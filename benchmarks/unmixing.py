@@ -7,6 +7,7 @@ from pathlib import Path
 
 from . import report
 from . import unmixing_cases as cases
+from . import unmixing_oracle as oracle
 from . import unmixing_scenes as scenes
 
 # What was aimed at.
@@ -31,6 +32,17 @@ def _scenes(options):
         report.print_row(row)
     title = "Mean spectral angle / abundance RMSE, medians over the seeds"
     report.write_table(rows, "unmixing_scenes", title, {"seeds": options.seeds}, options.output)
+
+
+def _oracle(options):
+    rows = []
+    for row in oracle.losses(
+        options.kinds, options.ruins, options.snr, options.seeds, options.k[0]
+    ):
+        rows.append(row)
+        report.print_row(row)
+    title = "Mean spectral angle / abundance RMSE with ruined bands, over those of clean scenes"
+    report.write_table(rows, "unmixing_oracle", title, {"seeds": options.seeds}, options.output)
 
 
 def _fcls(options):
@@ -85,6 +97,7 @@ def _memory(options):
 
 _SECTIONS = {
     "scenes": _scenes,
+    "oracle": _oracle,
     "fcls": _fcls,
     "archetypes": _archetypes,
     "correntropy": _correntropy,

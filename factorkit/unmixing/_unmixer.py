@@ -78,8 +78,9 @@ class Unmixer(SpectralUnmixing):
         Whether to move the endmembers beyond the pixels, to the corners of the simplex whose
         facets, blurred by noise, fit them. "auto" does where the light is even, the scene varies
         in no more dimensions than linear mixtures can, and either an endmember has no pure pixel,
-        or the facets are as sharp as the noise allows and so tell the corners better than the
-        purest pixels do. True does in any case, which ruins scenes whose materials vary.
+        or the facets tell the corners better than the purest pixels do: they are as sharp as the
+        noise allows, or pixels crowd there as under a Dirichlet distribution. True does in any
+        case, which ruins scenes whose materials vary.
 
     abundance_scale : {"auto", "area", "lit_area", "soft", "share"}, default="auto"
         What the abundances are shares of, which matters where endmembers differ in brightness.
