@@ -8,6 +8,8 @@ from ._pipeline import N_JUDGES
 
 # Share of the variance of a flagged band that the endmembers may leave to acquit it.
 _EXPLAINED = 0.002
+# What they may leave of it at most, over what they leave of good bands.
+_TIMES_LEFT = 2.0
 # Noise of a flagged band over the median of its nearest good ones, and what its mean may differ by
 # from what these lead to expect, to acquit it. Noise of the good ones themselves is within 1.1.
 _AS_QUIET, _OFF_LEVEL, _N_NEAREST = 1.2, 0.2, 8
@@ -91,9 +93,13 @@ def explained_bands(Y, E, flags, positions, workers):
     y = Y[np.ix_(pixels, bad)].astype(np.float64)
     values, *_ = np.linalg.lstsq(A, y, rcond=None)
     some = good[:: max(1, len(good) // 50)]
-    left = _left_over(Y[np.ix_(pixels, some)] - A @ E[:, some], Y[np.ix_(pixels, some)])
-    usual = max(2 * np.median(left), _EXPLAINED)
-    explained = _left_over(y - A @ values, y) <= usual
+    y_good = Y[np.ix_(pixels, some)].astype(np.float64)
+    of_good, residuals = y_good - A @ E[:, some], y - A @ values
+    left = _left_over(residuals, y)
+    explained = left <= 2 * np.median(_left_over(of_good, y_good))
+    # Where little varies but noise, as much is left of good bands as of much noisier ones.
+    explained &= residuals.std(axis=0) <= _TIMES_LEFT * np.median(of_good.std(axis=0))
+    explained |= left <= _EXPLAINED
     quiet = _as_quiet_as_others(flags, positions)[bad]
     mean = interpolate_bands((A.mean(axis=0) @ E)[None], flags.bands, positions)[0, bad]
     explained |= quiet & (np.abs(y.mean(axis=0) - mean) <= _OFF_LEVEL * np.abs(mean))

@@ -153,6 +153,13 @@ def test_bands_in_which_materials_look_alike_are_not_ruined(seed_of_scene):
     assert_array_equal(model.band_weights_ == 0, scene.ruined_bands)
 
 
+def test_much_noisier_bands_are_ruined_where_little_varies_but_noise():
+    # Two fifths of the variance of the good bands are noise. Nine more would be acquitted.
+    scene = make_scene(4, snr=20, abundances="dirichlet", ruined_bands=0.2, random_state=10)
+    missed = scene.ruined_bands & (fitted(scene).band_weights_ > 0)
+    assert np.count_nonzero(missed) < 4
+
+
 def test_bands_that_hold_as_little_noise_as_others_but_no_light_are_ruined(seed):
     scene = make_scene(4, snr=20, abundances="dirichlet", random_state=6)
     rng = np.random.default_rng(seed)
