@@ -64,52 +64,59 @@ class FrobeniusProblem(Problem):
         A = self.data.times_features(H, self.workers)
         p = self.penalty
         G = gram(H)
-        new, residual = self._sweep(A, G, in_scale(Wt, A, G, safe), p.l1_W, p.l2_W, **accuracy)
-        value = self._value(A, G, new, (new, H)) + p.value(new, H) if valued else None
+        start = in_scale(Wt, A, G, safe)
+        new, residual, product = self._sweep(A, G, start, p.l1_W, p.l2_W, **accuracy)
+        value = self._value(product, G, new, (new, H)) + p.value(new, H) if valued else None
         return new, residual, value
 
     def step_H(self, Wt, H, safe=False, valued=False, **accuracy):
         A = self.data.times_samples(Wt, self.workers)
         p = self.penalty
         G = gram(Wt)
-        new, residual = self._sweep(A, G, in_scale(H, A, G, safe), p.l1_H, p.l2_H, **accuracy)
-        value = self._value(A, G, new, (Wt, new)) + p.value(Wt, new) if valued else None
+        start = in_scale(H, A, G, safe)
+        new, residual, product = self._sweep(A, G, start, p.l1_H, p.l2_H, **accuracy)
+        value = self._value(product, G, new, (Wt, new)) + p.value(Wt, new) if valued else None
         return new, residual, value
 
-    def _value(self, A, G, F, pair):
+    def _value(self, product, G, F, pair):
         """The loss of a pair; from the residuals, for one more product with X, where need be."""
-        value = self._expanded(A, G, F)
+        value = self._expanded(product, G, F)
         return self.loss(*pair) if self.is_cancelled(value, F.dtype) else value
 
-    def _expanded(self, A, G, F):
-        """The loss for nothing: A and G are there."""
-        return self.half_squared_norm - inner(A, F) + 0.5 * inner(gram(F), G)
+    def _expanded(self, product, G, F):
+        """The loss for nothing: X's product with the pair and the Gram matrix are there."""
+        return self.half_squared_norm - product + 0.5 * inner(gram(F), G)
 
     def is_cancelled(self, value, dtype):
         return not self.data.is_sparse and super().is_cancelled(value, dtype)
 
     def _sweep(self, A, G, F, l1, l2, max_sweeps=None, inner_tol=0.01):
-        """Coordinate sweeps from F for the linear term A and the Gram matrix G."""
+        """Coordinate sweeps from F for the linear term A, which is overwritten, and G.
+
+        Returns the new factor, its residual, and its inner product with A.
+        """
         G = G + l2 * np.eye(len(G)) if l2 else G
-        product = A - A.dtype.type(l1) if l1 else A
-        order = slice(None) if self.shuffle_rng is None else self.shuffle_rng.permutation(len(F))
-        swept = np.array(F[order])
-        step = coordinate_sweeps(
-            swept,
-            product[order],
-            G[order][:, order],
+        if l1:
+            A -= A.dtype.type(l1)
+        new, ordered = A, G
+        if self.shuffle_rng is not None:
+            order = self.shuffle_rng.permutation(len(F))
+            A, F, ordered = A[order], F[order], G[order][:, order]
+        swept = coordinate_sweeps(
+            F,
+            A,
+            ordered,
             self.workers,
             max_sweeps=max_sweeps or self.max_sweeps,
             inner_tol=inner_tol,
+            out=A,
         )
-        new = swept
+        product = swept.linear + (l1 * float(A.sum(dtype=np.float64)) if l1 else 0.0)
         if self.shuffle_rng is not None:
-            new = np.empty_like(swept)
-            new[order] = swept
+            new[order] = A
         if l1:
             drop_dead(new, G)
-        norm = np.sqrt(inner(new, new))
-        return new, step / norm if norm else 0.0
+        return new, swept.first_step / swept.norm if swept.norm else 0.0, product
 
     def fill_W(self, H, Wt):
         """W for all samples after H came from a part of them.
@@ -123,8 +130,8 @@ class FrobeniusProblem(Problem):
         return 0.5 * self.data.squared_error(Wt, H, self.workers)
 
     def objective(self, Wt, H):
-        A = self.data.times_features(H, self.workers)
-        return self._value(A, gram(H), Wt, (Wt, H)) + self.penalty.value(Wt, H)
+        product = inner(self.data.times_features(H, self.workers), Wt)
+        return self._value(product, gram(H), Wt, (Wt, H)) + self.penalty.value(Wt, H)
 
     def solve_W(self, H):
         """The exact W for this H, of shape (n_samples, n_components)."""

@@ -228,10 +228,11 @@ class GraphProblem(FrobeniusProblem):
         G = gram(Wt)
         smooth = G + self.alpha * np.diag(self._roughness(Wt))
         p = self.penalty
-        new, residual = self._sweep(A, smooth, in_scale(H, A, smooth, safe), p.l1_H, p.l2_H)
+        start = in_scale(H, A, smooth, safe)
+        new, residual, product = self._sweep(A, smooth, start, p.l1_H, p.l2_H)
         if not valued:
             return new, residual, None
-        return new, residual, self._expanded(A, smooth, new) + p.value(Wt, new)
+        return new, residual, self._expanded(product, smooth, new) + p.value(Wt, new)
 
     def step_W(self, H, Wt, safe=False, valued=False):
         A = self.data.times_features(H, self.workers)

@@ -141,9 +141,8 @@ class KullbackLeiblerProblem(Problem):
         # Alike in all but the size of the row.
         size = (flat @ A) / max(float(flat @ G @ flat), np.finfo(H.dtype).tiny)
         Wt = np.outer(flat, size)
-        step = coordinate_sweeps(Wt, A, G, self.workers, max_sweeps=20, inner_tol=1e-3)
-        norm = np.sqrt(squared_norm(Wt))
-        return Wt, step / norm if norm else 0.0
+        swept = coordinate_sweeps(Wt, A, G, self.workers, max_sweeps=20, inner_tol=1e-3, out=A)
+        return A, swept.first_step / swept.norm if swept.norm else 0.0
 
     def objective(self, Wt, H):
         _, *value = self._sweep(Wt.copy(), H, False, 0)
@@ -184,6 +183,7 @@ class KullbackLeiblerProblem(Problem):
         Wt = self._flat_start(H, np.float64)
         self._sweep(Wt, H, False, 8, valued=False)
         l1, l2, floor = self.penalty.l1_W, self.penalty.l2_W, self._floor(H.dtype)
+        Ht = np.ascontiguousarray(H.T) if self.rows.is_sparse else None
 
         def dense(X, base, start):
             part = slice(start, start + len(X))
@@ -192,7 +192,7 @@ class KullbackLeiblerProblem(Problem):
             Wt[:, part] = W.T
             return failed
 
-        def csr(parts, Ht, base, start, stop):
+        def csr(parts, base, start, stop):
             base = base if base.shape[1] == 1 else base[:, start:stop]
             source = CsrRowsOfX(*parts, Ht, floor)
             W, failed = newton_rows(
@@ -214,6 +214,7 @@ class KullbackLeiblerProblem(Problem):
         """‖min(W, gradient / (Σ V H + penalty))‖ / ‖W‖."""
         # A multiplicative step in all coordinates at once moves F by F ∘ (r / a - 1).
         Wt, H = Wt.astype(np.float64), np.ascontiguousarray(H, dtype=np.float64)
+        Ht = np.ascontiguousarray(H.T) if self.rows.is_sparse else None
         step = np.zeros_like(Wt)
         p = self.penalty
         size = Wt.max(initial=0.0)
@@ -229,7 +230,7 @@ class KullbackLeiblerProblem(Problem):
             Y = Wt[:, start:stop].T @ H + self._floor(H.dtype)
             measure(H @ (X / Y).T, base, start, stop)
 
-        def csr(parts, Ht, base, start, stop):
+        def csr(parts, base, start, stop):
             indptr, columns, values = parts
             part = slice(indptr[start], indptr[stop])
             owner = np.repeat(np.arange(start, stop), np.diff(indptr[start : stop + 1]))
@@ -272,7 +273,7 @@ class KullbackLeiblerProblem(Problem):
             Y += floor
             return sweep_dense_rows(X, Y, Wt, H, tall, base, start, *options)
 
-        def csr(parts, Ht, base, start, stop):
+        def csr(parts, base, start, stop):
             return sweep_csr_rows(*parts, Wt, tall, base, start, stop, *options)
 
         sums = self._map_rows(H, dense, csr, self._blocks(H))
@@ -308,15 +309,14 @@ class KullbackLeiblerProblem(Problem):
 
             return self.workers.map(block, blocks)
 
-        X, Ht = rows.X, np.ascontiguousarray(H.T)
-        base = shared
+        X, base = rows.X, shared
         if rows.only_stored:
             weight = np.ones(X.nnz, dtype) if rows.weight is None else rows.weight.astype(dtype)
             V = sparse.csr_array((weight, X.indices, X.indptr), shape=X.shape)
-            base = np.ascontiguousarray((V @ Ht).T)
+            base = np.ascontiguousarray((V @ H.T).T)
         values = X.data if rows.weight is None else X.data * rows.weight
         parts = (X.indptr, X.indices, values)
-        return self.workers.map(lambda start, stop: csr(parts, Ht, base, start, stop), blocks)
+        return self.workers.map(lambda start, stop: csr(parts, base, start, stop), blocks)
 
     def _flat_start(self, H, dtype):
         """The same share of a row's total for all components, whatever their lengths."""

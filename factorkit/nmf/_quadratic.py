@@ -47,8 +47,12 @@ def quadratic_factors(X, Wt, H, workers):
 
 def _scales(X, dtype):
     """(sum / mean sum)^(-1/4) of rows and of columns, 0 for an empty one."""
-    sums = (np.asarray(X.sum(axis=axis, dtype=np.float64)).ravel() for axis in (1, 0))
-    return [_inverse((s / max(s.mean(), np.finfo(s.dtype).tiny)) ** 0.25).astype(dtype) for s in sums]
+    scales = []
+    for axis in (1, 0):
+        sums = np.asarray(X.sum(axis=axis, dtype=np.float64)).ravel()
+        mean = sums.mean()
+        scales.append(_inverse((sums / mean) ** 0.25 if mean > 0 else sums).astype(dtype))
+    return scales
 
 
 def _inverse(x):

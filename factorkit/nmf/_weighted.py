@@ -209,14 +209,12 @@ class FilledProblem(WeightedProblem):
         G = self._largest * gram(other) + l2 * np.eye(len(F))
         A *= F.dtype.type(self._largest)
         A -= F.dtype.type(l1)
-        new = F.copy()
-        step = coordinate_sweeps(
-            new, A, G, self.workers, max_sweeps=max_sweeps, inner_tol=inner_tol
+        swept = coordinate_sweeps(
+            F, A, G, self.workers, max_sweeps=max_sweeps, inner_tol=inner_tol, out=A
         )
         if l1:
-            drop_dead(new, G)
-        norm = np.sqrt(squared_norm(new))
-        return new, step / norm if norm else 0.0
+            drop_dead(A, G)
+        return A, swept.first_step / swept.norm if swept.norm else 0.0
 
     def map_filled(self, Wt, H, function):
         def filled(start, stop, X, Y, V):

@@ -9,6 +9,8 @@ which NMF, unmixing, nonnegative tensors and binary factorization have in common
 `solve_nnls`, exact.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ._exchange_kernels import exchange_rows
@@ -16,8 +18,20 @@ from ._nnls_kernels import CHUNK_BYTES, pivot_rows, sweep_columns
 from ._threads import blocks_of
 
 
-def coordinate_sweeps(W, A, G, workers, *, max_sweeps=20, inner_tol=0.01):
-    """Cyclic coordinate descent, in place, on component-major factors.
+class Sweeps(NamedTuple):
+    """What `coordinate_sweeps` tells of its result w.
+
+    first_step : Euclidean norm of what the first sweep changed: zero only where the start was
+    optimal. linear : the inner product of w with the linear term. norm : that of w.
+    """
+
+    first_step: float
+    linear: float
+    norm: float
+
+
+def coordinate_sweeps(W, A, G, workers, *, max_sweeps=20, inner_tol=0.01, out=None):
+    """Cyclic coordinate descent on component-major factors.
 
     Blocks of samples stay in the first-level cache for all of their sweeps; a block stops when
     a sweep lowers its objective by less than `inner_tol` times what the first one did.
@@ -25,7 +39,7 @@ def coordinate_sweeps(W, A, G, workers, *, max_sweeps=20, inner_tol=0.01):
     Parameters
     ----------
     W : ndarray of shape (n_components, n_samples), C-contiguous
-        Start; overwritten by the result.
+        Start.
     A : ndarray of shape (n_components, n_samples), C-contiguous, of the dtype of `W`
         Linear term.
     G : ndarray of shape (n_components, n_components)
@@ -33,11 +47,12 @@ def coordinate_sweeps(W, A, G, workers, *, max_sweeps=20, inner_tol=0.01):
     workers : Workers
     max_sweeps : int, default=20
     inner_tol : float, default=0.01
+    out : ndarray, default=None
+        Gets the result: W (None), A, or another array like them.
 
     Returns
     -------
-    first_step : float
-        Euclidean norm of what the first sweep changed: zero only where `W` was optimal.
+    Sweeps
 
     Notes
     -----
@@ -53,10 +68,12 @@ def coordinate_sweeps(W, A, G, workers, *, max_sweeps=20, inner_tol=0.01):
     # Most blocks stop after a few sweeps.
     work = 2.0 * n_components**2 * min(max_sweeps, 6)
     blocks = blocks_of(n_samples, work, multiple=CHUNK_BYTES // W.itemsize)
-    squares = workers.map(
-        lambda start, stop: sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol), blocks
+    out = W if out is None else out
+    sums = workers.map(
+        lambda start, stop: sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol, out), blocks
     )
-    return float(np.sqrt(sum(squares)))
+    squared_step, linear, squared_norm = (sum(part) for part in zip(*sums, strict=True))
+    return Sweeps(float(np.sqrt(squared_step)), linear, float(np.sqrt(squared_norm)))
 
 
 def solve_nnls(A, G, workers):
@@ -106,7 +123,7 @@ def solve_nnls(A, G, workers):
         A_block = np.ascontiguousarray(A[:, start:stop])
         guess = np.maximum(inverse @ A_block, 0)
         # A fixed number of sweeps, so that no row's guess depends on its neighbours.
-        sweep_columns(guess, A_block, G, 0, stop - start, 8, 0.0)
+        sweep_columns(guess, A_block, G, 0, stop - start, 8, 0.0, guess)
         W[start:stop] = solve_nnls_rows(guess, A_block, G[None])
 
     workers.map(solve_block, blocks_of(n_samples, 30.0 * n_components**2 + n_components**3))

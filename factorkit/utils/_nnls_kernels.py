@@ -90,9 +90,13 @@ def _overload_read_ahead(A, t, first):
     return lambda A, t, first: _simd_read_ahead(A, t, first)
 
 
-@kernel
-def sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol):
-    """Sweep columns ``start:stop`` of W; returns the squared change of the first sweep."""
+@kernel(reduces=True)
+def sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol, out):
+    """Sweep columns ``start:stop`` from W into `out`, which may be W or A.
+
+    Returns the squared change of the first sweep, and of the result its inner product with A and
+    its squared norm.
+    """
     n_components = W.shape[0]
     chunk = CHUNK_BYTES // W.itemsize
     w = np.zeros((n_components, chunk), W.dtype)
@@ -101,7 +105,7 @@ def sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol):
     for t in range(n_components):
         if G[t, t] > 0:
             inverse[t] = 1 / G[t, t]
-    total = 0.0
+    total, linear, squared_norm = 0.0, 0.0, 0.0
     for first in range(start, stop, chunk):
         width = min(chunk, stop - first)
         # Assigning slices would cost Numba as much as five sweeps of ten components.
@@ -131,9 +135,15 @@ def sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol):
             if decrease <= inner_tol * first_decrease:
                 break
         for t in range(n_components):
+            # In the precision of W, over so few, rounding does not add up.
+            product, square = W.dtype.type(0), W.dtype.type(0)
             for i in range(width):
-                W[t, first + i] = w[t, i]
-    return total
+                product += a[t, i] * w[t, i]
+                square += w[t, i] * w[t, i]
+                out[t, first + i] = w[t, i]
+            linear += np.float64(product)
+            squared_norm += np.float64(square)
+    return total, linear, squared_norm
 
 
 @kernel(reduces=True)

@@ -90,7 +90,9 @@ def test_sums_over_entries(rng, dtype):
     v = rng.random(2500).astype(dtype)
     for weight in (v, np.ones(1, dtype)):
         (logs, total, positive) = both(_kl_kernels.value_sums, x, weight)
-        assert logs == pytest.approx(np.sum(weight * x * np.log(weight), dtype=np.float64), rel=1e-6)
+        assert logs == pytest.approx(
+            np.sum(weight * x * np.log(weight), dtype=np.float64), rel=1e-6
+        )
         assert total == pytest.approx(np.sum(weight * x, dtype=np.float64), rel=1e-6)
         on_positive = np.broadcast_to(weight, x.shape)[x > 0]
         assert positive == pytest.approx(np.sum(on_positive, dtype=np.float64), rel=1e-6)

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
+from factorkit.utils._gram_kernels import add_gram
 from factorkit.utils._linalg import (
     _inner,
     gram,
@@ -46,10 +47,24 @@ def test_squared_distances_pair_the_right_entries_in_float64(rng, dtypes):
         assert squared_distance(first, B) == pytest.approx(exact, rel=1e-12)
 
 
-def test_a_gram_matrix_of_float32_is_float64(rng):
-    H = rng.random((3, 1000)).astype(np.float32)
-    assert gram(H).dtype == np.float64
-    assert_allclose(gram(H), H.astype(float) @ H.astype(float).T, rtol=1e-14)
+@pytest.mark.parametrize("shape", [(1, 3), (3, 40), (4, 256), (5, 300), (9, 1000), (17, 61)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_gram_matrix_of_float32_is_summed_in_float64(rng, shape, order):
+    H = np.asarray(rng.standard_normal(shape), dtype=np.float32, order=order)
+    G = gram(H)
+    assert G.dtype == np.float64
+    assert_array_equal(G, G.T)
+    exact = H.astype(np.float64) @ H.T.astype(np.float64)
+    assert_allclose(G, exact, atol=2e-7 * exact.max())
+    plain = np.zeros_like(G)
+    add_gram.py_func(np.ascontiguousarray(H), plain)
+    assert_allclose(np.tril(plain), np.tril(G), atol=1e-6 * exact.max())
+
+
+def test_rounding_of_a_gram_matrix_does_not_add_up():
+    # Ones by the million: a sum in single precision would stand still at 2^24.
+    H = np.ones((2, 2**25), dtype=np.float32)
+    assert_array_equal(gram(H), 2.0**25)
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])

@@ -192,7 +192,10 @@ def test_sweeps_descend_to_the_exact_solution(rng, dtype, n):
     W, A = np.ones((6, n), dtype), A.astype(dtype)
     last = value(W.T.astype(float), A.astype(float), G).sum()
     for _ in range(5):
-        step = coordinate_sweeps(W, A, G, WORKERS, max_sweeps=1)
+        step, linear, norm = coordinate_sweeps(W, A, G, WORKERS, max_sweeps=1)
+        rtol = 1e-6 if dtype == np.float32 else 1e-12
+        assert linear == pytest.approx(np.sum(A.astype(float) * W), rel=rtol)
+        assert norm == pytest.approx(np.linalg.norm(W.astype(float)), rel=rtol)
         new = value(W.T.astype(float), A.astype(float), G).sum()
         assert W.min() >= 0 and step > 0 and new <= last + 1e-5 * abs(last)
         last = new
@@ -203,10 +206,28 @@ def test_sweeps_descend_to_the_exact_solution(rng, dtype, n):
 def test_the_step_is_the_change_of_the_first_sweep_and_zero_at_the_solution(rng):
     _, _, A, G = problem(rng, 6)
     W = np.ones((6, 50))
-    step = coordinate_sweeps(W, A, G, WORKERS, max_sweeps=1)
+    step = coordinate_sweeps(W, A, G, WORKERS, max_sweeps=1).first_step
     assert step == pytest.approx(np.linalg.norm(W - 1), rel=1e-12)
     W = np.ascontiguousarray(solve_nnls(A, G, WORKERS).T)
-    assert coordinate_sweeps(W, A, G, WORKERS) < 1e-10
+    assert coordinate_sweeps(W, A, G, WORKERS).first_step < 1e-10
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_the_result_goes_where_it_is_wanted(rng, n_jobs):
+    _, _, A, G = problem(rng, 6, n=3000)
+    start, linear = rng.random(A.shape), A.copy()
+    results = []
+    for out in (start.copy(), A.copy(), np.empty_like(A)):
+        W, B = start.copy(), A.copy()
+        out = B if np.array_equal(out, A) else out
+        with Workers(n_jobs) as workers:
+            swept = coordinate_sweeps(W, B, G, workers, max_sweeps=3, out=out)
+        assert_array_equal(W, start)
+        assert swept.linear == pytest.approx(np.sum(linear * out), rel=1e-12)
+        results.append(out)
+    coordinate_sweeps(start, A, G, WORKERS, max_sweeps=3)
+    for result in results:
+        assert_array_equal(result, start)
 
 
 def one_sweep(W, A, G):
@@ -224,7 +245,7 @@ def test_vector_instructions_do_what_plain_python_does(rng, dtype, n):
     A, G, start = A.astype(dtype), G.astype(dtype), np.ones((5, n), dtype)
     compiled, plain = start.copy(), start.copy()
     changes = [
-        sweep(W, A, G, 0, n, 1, 0.0)
+        sweep(W, A, G, 0, n, 1, 0.0, W)
         for sweep, W in ((sweep_columns, compiled), (sweep_columns.py_func, plain))
     ]
     rtol = 1e-4 if dtype == np.float32 else 1e-12
@@ -236,7 +257,7 @@ def test_vector_instructions_do_what_plain_python_does(rng, dtype, n):
 def test_sweeps_leave_other_columns_alone(rng):
     _, _, A, G = problem(rng, 5)
     W = np.ones((5, 50))
-    sweep_columns(W, A, G, 10, 30, 2, 0.0)
+    sweep_columns(W, A, G, 10, 30, 2, 0.0, W)
     assert_array_equal(W[:, :10], 1)
     assert_array_equal(W[:, 30:], 1)
     assert not (W[:, 10:30] == 1).any(axis=0).all()
