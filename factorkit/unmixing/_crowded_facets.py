@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.interpolate import CubicSpline
+from scipy.linalg import block_diag
 from scipy.special import digamma, gammaln, pbdv
 
 from ..utils._convergence import Trace
@@ -34,13 +35,13 @@ LEAST, MOST = 0.03, 10.0
 # to its distance, so that a few that belong to nothing do not move a facet far.
 _OUTSIDE, _INSIDE, _STEP = 5.0, 12.0, 0.2
 # Change of c that differences are taken over.
-_CHANGE = 1e-4
+_CHANGE = 1e-6
 _HALVINGS = 20
 # Pixels above which a part of them is taken.
 _MOST_PIXELS = 20_000
 
 
-def crowded_facets(X, Z, workers, *, sigma, tol=1e-5, max_iter=40):
+def crowded_facets(X, Z, workers, *, sigma, tol=1e-5, max_iter=30):
     """Endmembers at the corners of the simplex whose facets, with pixels crowding there, fit.
 
     Parameters
@@ -55,7 +56,7 @@ def crowded_facets(X, Z, workers, *, sigma, tol=1e-5, max_iter=40):
         Standard deviation of the noise of a coordinate.
     tol : float, default=1e-5
         Ends where an iteration lowers the objective by less than this.
-    max_iter : int, default=40
+    max_iter : int, default=30
 
     Returns
     -------
@@ -115,6 +116,7 @@ class _Problem:
         self.blocks = blocks_of(self.n, 10.0 * k**2 + k**4, target=5e7)
         # Rows of Q sum to the same for every pixel: Q moves by these directions only.
         self.directions = np.linalg.qr(np.eye(k)[:, :-1] - 1 / k)[0]
+        self.project = block_diag(np.kron(self.directions.T, np.eye(k)), np.eye(k))
 
     def at(self, Q, c):
         """The state at a point, infinite where the simplex is flat or turned over."""
@@ -127,7 +129,7 @@ class _Problem:
         densities = [_BlurredPower(each) for each in c]
         # What all pixels share: of the value, of the scores in Q and in log c.
         shared = log_det + gammaln(c.sum()) - gammaln(c).sum() + (c - 1) @ np.log(s)
-        volume = self.directions.T @ np.linalg.inv(Q).T
+        volume = np.linalg.inv(Q).T
         level = np.log(s) - digamma(c) + digamma(c.sum())
 
         def block(start, stop):
@@ -137,13 +139,14 @@ class _Problem:
             logs, slopes, rates = (np.column_stack(each) for each in zip(*parts, strict=True))
             in_Q = (slopes / s)[:, :, None] * Y[:, None]
             in_Q += ((c - 1 - slopes * x) / s)[:, :, None] * slopes_of_s
-            in_Q = np.einsum("ja,ijm->iam", self.directions, in_Q) + volume
+            in_Q += volume
             scores = np.hstack([in_Q.reshape(len(Y), -1), c * (rates + level)])
             return logs.sum(), scores.sum(axis=0), scores.T @ scores
 
         parts = self.workers.map(block, self.blocks)
         value, gradient, squares = (sum(part[i] for part in parts) / self.n for i in range(3))
-        return _State(Q, c, -value - shared, -gradient, squares)
+        gradient = self.project @ gradient
+        return _State(Q, c, -value - shared, -gradient, self.project @ squares @ self.project.T)
 
     def step(self, state):
         """The next state; the same where no step lowers the objective."""
@@ -172,8 +175,8 @@ class _BlurredPower:
     def __init__(self, c):
         self.c = c
         x = np.arange(-_OUTSIDE, _INSIDE + _STEP, _STEP)
-        near, up, down = (_log_blurred(x, each) for each in (c, c + _CHANGE, c - _CHANGE))
-        self.table = CubicSpline(x, np.column_stack([near, (up - down) / (2 * _CHANGE)]))
+        here, beside = _log_blurred(x, c), _log_blurred(x, c + _CHANGE)
+        self.table = CubicSpline(x, np.column_stack([here, (beside - here) / _CHANGE]))
         self.slope = self.table.derivative()
 
     def __call__(self, x):

@@ -198,5 +198,5 @@ def test_unmixer_finds_dirichlet_scenes_better_than_by_archetypes(snr):
             errors.append([angles.mean(), rmse])
             assert model.refined_ is bool(min_volume_)
     archetypal, crowded = np.array(errors[::2]), np.array(errors[1::2])
-    assert np.median(crowded[:, 0]) < 0.95 * np.median(archetypal[:, 0])
+    assert crowded[:, 0].mean() < 0.9 * archetypal[:, 0].mean()
     assert (crowded[:, 1] < archetypal[:, 1]).all()
