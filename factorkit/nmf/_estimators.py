@@ -256,7 +256,8 @@ class NMF(NMFBase):
         self._warn_if_one_sided(penalty)
         rng = check_random_state(self.random_state)
         with Workers(self.n_jobs) as workers:
-            start = [*self._start(X, sample_weight if entry_weight is None else None, W, H, rng)]
+            by_row = sample_weight if entry_weight is None else None
+            start = [*self._start(X, by_row, W, H, rng, workers)]
             problem, scale = self._problem(X, sample_weight, entry_weight, penalty, workers, rng)
             start[0] = start[0] if scale is None else start[0] * scale
             with iterate_with_callbacks(
@@ -279,7 +280,7 @@ class NMF(NMFBase):
             warn_if_not_converged(trace, self.max_iter, self.tol)
         return W.astype(X.dtype, copy=False)
 
-    def _start(self, X, sample_weight, W, H, rng):
+    def _start(self, X, sample_weight, W, H, rng, workers):
         if self.init == "custom":
             return self._check_start(X, W, H)
         if W is not None or H is not None:
@@ -308,6 +309,7 @@ class NMF(NMFBase):
             k,
             self.init,
             rng,
+            workers,
             weight=sample_weight,
             fill=start_fill(beta, multiplicative),
         )

@@ -1,11 +1,11 @@
 """Starts for NMF."""
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 from sklearn.utils import check_random_state
-from sklearn.utils.extmath import randomized_svd
 
 from ..utils._linalg import scale_rows
+from ._svd import leading_triplets
 
 NNDSVD = ("nndsvd", "nndsvda", "nndsvdar")
 
@@ -22,7 +22,7 @@ def start_fill(beta, multiplicative):
     return 0.01 if beta == 1 else 0.0
 
 
-def initialize(X, n_components, init, random_state, *, weight=None, fill=0.0):
+def initialize(X, n_components, init, random_state, workers, *, weight=None, fill=0.0):
     """Starting factors for X without missing entries.
 
     Parameters
@@ -32,6 +32,7 @@ def initialize(X, n_components, init, random_state, *, weight=None, fill=0.0):
     init : {None, "random", "nndsvd", "nndsvda", "nndsvdar"}
         None takes nndsvd where `n_components` is at most both sides of X, else random.
     random_state : int, RandomState or None
+    workers : Workers
     weight : ndarray of shape (n_samples,), default=None
         Weights of the samples: what a start learns from X is as if they were repeated.
     fill : float, default=0.0
@@ -65,7 +66,7 @@ def initialize(X, n_components, init, random_state, *, weight=None, fill=0.0):
     mean /= total * n_features
     if init == "random" or not fits:
         return random_start(X.shape, n_components, mean, rng, X.dtype)
-    Wt, H = _nndsvd(scaled, n_components, rng)
+    Wt, H = _nndsvd(*leading_triplets(scaled, n_components, rng, workers))
     if weight is not None:
         Wt = np.divide(Wt, np.sqrt(weight), out=np.zeros_like(Wt), where=weight > 0)
     if init == "nndsvda":
@@ -107,13 +108,13 @@ def random_start(shape, n_components, mean, rng, dtype):
     return tuple(np.ascontiguousarray(np.abs(F), dtype=dtype) for F in (W.T, H))
 
 
-def _nndsvd(X, n_components, rng):
+def _nndsvd(Ut, S, Vt):
     """For each singular triplet, the larger of its positive and its negative part."""
-    U, S, Vt = _leading_triplets(X, n_components, rng)
-    Wt, H = np.zeros_like(U.T), np.zeros_like(Vt)
-    Wt[0], H[0] = np.sqrt(S[0]) * np.abs(U[:, 0]), np.sqrt(S[0]) * np.abs(Vt[0])
-    for t in range(1, n_components):
-        u, v = U[:, t], Vt[t]
+    Wt, H = np.zeros_like(Ut), np.zeros_like(Vt)
+    for t, (u, v) in enumerate(zip(Ut, Vt, strict=True)):
+        if t == 0:
+            Wt[0], H[0] = np.sqrt(S[0]) * np.abs(u), np.sqrt(S[0]) * np.abs(v)
+            continue
         parts = [(np.maximum(s * u, 0), np.maximum(s * v, 0)) for s in (1, -1)]
         sizes = [(np.linalg.norm(a), np.linalg.norm(b)) for a, b in parts]
         best = int(sizes[1][0] * sizes[1][1] >= sizes[0][0] * sizes[0][1])
@@ -125,25 +126,3 @@ def _nndsvd(X, n_components, rng):
     Wt[Wt < 1e-6 * Wt.max(initial=0)] = 0
     H[1e-6 * H.max(initial=0) > H] = 0
     return Wt, H
-
-
-# An eigendecomposition of the smaller Gram matrix is exact, and quicker than the sketch up to
-# about this many rows or columns.
-_SMALL_SIDE = 300
-
-
-def _leading_triplets(X, n_components, rng):
-    if min(X.shape) <= _SMALL_SIDE:
-        transposed = X.shape[0] < X.shape[1]
-        A = X.T if transposed else X
-        gram = A.T @ A
-        gram = gram.toarray() if sparse.issparse(gram) else gram
-        values, vectors = linalg.eigh(gram.astype(np.float64, copy=False))
-        V = vectors[:, ::-1][:, :n_components].astype(X.dtype)
-        S = np.sqrt(np.maximum(values[::-1][:n_components], 0))
-        U = np.divide(A @ V, S, out=np.zeros((A.shape[0], n_components), X.dtype), where=S > 0)
-        U, V = (V, U) if transposed else (U, V)
-        return U, S, V.T
-    # A start needs no more accuracy than a few passes over X give.
-    matrix = sparse.csr_matrix(X) if sparse.issparse(X) else X
-    return randomized_svd(matrix, n_components, n_iter=2, random_state=rng)

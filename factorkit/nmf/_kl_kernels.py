@@ -123,7 +123,8 @@ def value_sums(x, v):
         for j in range(n):
             z, u = np.float64(x[start + j]), np.float64(v[start + j])
             vx[j], mantissa[j] = z * u, u if u > 0 else 1.0
-            weight += u if z > 0 else 0.0
+        for j in range(n):
+            weight += np.float64(v[start + j]) if x[start + j] > 0 else 0.0
             total += vx[j]
         logs += _sum_x_log(vx, n, mantissa, exponent)
     return logs, total, weight
@@ -135,12 +136,14 @@ def _divergence(x, y, n, mantissa, exponent):
 
     A term without x or y has no logarithm.
     """
-    total, model = 0.0, 0.0
     for j in range(n):
         z, m = np.float64(x[j]), np.float64(y[j])
         mantissa[j] = z / m if z > 0 and m > 0 else 1.0
-        total += m - z
-        model += m
+    # In a loop of its own: beside a store, the order of a sum hangs on where arrays lie.
+    total, model = 0.0, 0.0
+    for j in range(n):
+        total += np.float64(y[j]) - np.float64(x[j])
+        model += np.float64(y[j])
     return total + _sum_x_log(x, n, mantissa, exponent), model
 
 

@@ -407,7 +407,7 @@ class MiniBatchNMF(NMFBase):
         if complete is None:
             Wt, H = random_start(X.shape, k, mean, rng, X.dtype)
         else:
-            Wt, H = initialize(complete, k, self.init, rng, fill=start_fill(beta, False))
+            Wt, H = initialize(complete, k, self.init, rng, workers, fill=start_fill(beta, False))
         if X.shape[0] < _START_ROWS * k:
             return H
         problem = self._problem(X, None, workers)

@@ -135,11 +135,13 @@ def sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol, out):
             if decrease <= inner_tol * first_decrease:
                 break
         for t in range(n_components):
-            # In the precision of W, over so few, rounding does not add up.
+            # In the precision of W, over so few, rounding does not add up. In a loop without a
+            # store: beside one, the order of a sum hangs on where arrays lie.
             product, square = W.dtype.type(0), W.dtype.type(0)
             for i in range(width):
                 product += a[t, i] * w[t, i]
                 square += w[t, i] * w[t, i]
+            for i in range(width):
                 out[t, first + i] = w[t, i]
             linear += np.float64(product)
             squared_norm += np.float64(square)

@@ -19,6 +19,13 @@ def _blas_controller():
     return ThreadpoolController().select(user_api="blas")
 
 
+def _take_control():
+    """Let this thread set what another one has set: threadpoolctl 3.8 leaves it to the first."""
+    for library in _blas_controller().lib_controllers:
+        if hasattr(library, "clear_controlling_thread"):
+            library.clear_controlling_thread(force=True)
+
+
 class _OneBlasThread:
     """Hold BLAS to one thread while at least one fit of this process wants it.
 
@@ -34,6 +41,7 @@ class _OneBlasThread:
     def __enter__(self):
         with self._lock:
             if self._holders == 0:
+                _take_control()
                 self._limiter = _blas_controller().limit(limits=1)
                 self._limiter.__enter__()
             self._holders += 1
@@ -42,6 +50,7 @@ class _OneBlasThread:
         with self._lock:
             self._holders -= 1
             if self._holders == 0:
+                _take_control()
                 self._limiter.__exit__(*exc_info)
                 self._limiter = None
 
