@@ -63,7 +63,7 @@ class NMF(NMFBase):
         0 always takes `max_iter` iterations.
 
     max_iter : int, default=200
-        Most iterations; the ones on a part of the samples don't count.
+        Most iterations; a start that is found on a part of the samples counts as one.
 
     random_state : int, RandomState instance or None, default=None
         For the starts "random" and "nndsvdar", for large randomized decompositions in "nndsvd",

@@ -14,14 +14,12 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from ..utils._linalg import products_at, squared_norm
-from ..utils._nnls import coordinate_sweeps
 from ..utils._sparse_kernels import padded_rows
 from ..utils._threads import blocks_of
-from ._data import as_data
 from ._kl_kernels import divergence_sum, sweep_csr_rows, sweep_dense_rows, value_sums
 from ._kl_newton import CsrRowsOfX, DenseRowsOfX, newton_rows
 from ._problem import DIGITS, Problem
-from ._quadratic import quadratic_factors
+from ._quadratic import quadratic_coefficients, quadratic_factors
 
 # Sweeps that `fill_W` does.
 FILL_SWEEPS = 3
@@ -115,7 +113,9 @@ class KullbackLeiblerProblem(Problem):
         if not self.rows.is_complete:
             flat = self._flat_start(H, Wt.dtype)
             return self.step_W(H, flat, valued=True, max_sweeps=FILL_SWEEPS)
-        Wt, residual = self._quadratic_start(H)
+        mean = np.asarray(self.rows.X[::_EVERY].mean(axis=0), dtype=np.float64)
+        mean = np.maximum(mean, 1e-3 * self.mean)
+        Wt, residual = quadratic_coefficients(self.rows.X, H, mean, self.workers)
         if self._sweep_pays(Wt, H):
             return self.step_W(H, Wt, valued=True)
         return Wt, residual, self.objective(Wt, H)
@@ -125,24 +125,6 @@ class KullbackLeiblerProblem(Problem):
         some = np.arange(0, self.rows.shape[0], _EVERY)
         part, Wt = self.part(some, H.dtype), np.ascontiguousarray(Wt[:, some])
         return part.step_W(H, Wt, valued=True)[2] < 0.9 * part.objective(Wt, H)
-
-    def _quadratic_start(self, H):
-        """W of least Σ (x − y)² / c, with the mean c of each feature: near it, the divergence.
-
-        The Gram matrix is the same for all rows, so this takes a sixth of the time of sweeps that
-        get as far.
-        """
-        mean = np.asarray(self.rows.X[::_EVERY].mean(axis=0), dtype=np.float64)
-        scaled = (H / np.maximum(mean, 1e-3 * self.mean)).astype(H.dtype)
-        lengths = H.sum(axis=1)
-        flat = np.divide(1, lengths, out=np.zeros(len(H), H.dtype), where=lengths > 0)
-        A = as_data(self.rows.X).times_features(scaled, self.workers)
-        G = scaled @ H.T
-        # Alike in all but the size of the row.
-        size = (flat @ A) / max(float(flat @ G @ flat), np.finfo(H.dtype).tiny)
-        Wt = np.outer(flat, size)
-        swept = coordinate_sweeps(Wt, A, G, self.workers, max_sweeps=20, inner_tol=1e-3, out=A)
-        return A, swept.first_step / swept.norm if swept.norm else 0.0
 
     def objective(self, Wt, H):
         _, *value = self._sweep(Wt.copy(), H, False, 0)

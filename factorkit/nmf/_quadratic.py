@@ -12,8 +12,10 @@ with the root it saves half of them there, and as many as chi-squared on images.
 """
 
 import numpy as np
+from scipy import sparse
 
 from ..utils._linalg import squared_distance
+from ..utils._nnls import coordinate_sweeps
 from ..utils._threads import blocks_of
 from ._data import as_data
 from ._frobenius import FrobeniusProblem
@@ -45,6 +47,38 @@ def quadratic_factors(X, Wt, H, workers):
     return Wt * _inverse(row), H * _inverse(column)
 
 
+def quadratic_coefficients(X, H, mean, workers):
+    """W of least Σ (x − y)² / c_j for these components, with the means c of the features.
+
+    The Gram matrix is the same for all rows, so this takes a sixth of the time of sweeps for the
+    divergence that get as far.
+
+    Parameters
+    ----------
+    X : ndarray or csr_array of shape (n_samples, n_features)
+    H : ndarray of shape (n_components, n_features)
+    mean : ndarray of shape (n_features,)
+        Positive.
+    workers : Workers
+
+    Returns
+    -------
+    Wt : ndarray of shape (n_components, n_samples), of H's dtype
+    residual : float
+        Of the start, in which all components have the same share.
+    """
+    scaled = (H / mean).astype(H.dtype)
+    lengths = H.sum(axis=1)
+    flat = np.divide(1, lengths, out=np.zeros(len(H), H.dtype), where=lengths > 0)
+    A = as_data(X).times_features(scaled, workers)
+    G = scaled @ H.T
+    size = (flat @ A) / max(float(flat @ G @ flat), np.finfo(H.dtype).tiny)
+    swept = coordinate_sweeps(
+        np.outer(flat, size), A, G, workers, max_sweeps=20, inner_tol=1e-3, out=A
+    )
+    return A, swept.first_step / swept.norm if swept.norm else 0.0
+
+
 def _scales(X, dtype):
     """(sum / mean sum)^(-1/4) of rows and of columns, 0 for an empty one."""
     scales = []
@@ -70,7 +104,8 @@ class _ScaledData:
     def squared_norm(self):
         X, rows, columns = self.data.X, np.square(self.row), np.square(self.column)
         if self.is_sparse:
-            return float(rows @ (X.multiply(X) @ columns))
+            squares = sparse.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape)
+            return float(rows @ (squares @ columns))
         blocks = blocks_of(*self.shape, target=5e5, multiple=1)
         return sum(float(rows[s:e] @ (np.square(X[s:e]) @ columns)) for s, e in blocks)
 
