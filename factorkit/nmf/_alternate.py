@@ -113,7 +113,7 @@ def alternate(
     while trace.n_iter < max_iter:
         if begin_with_W:
             W_new, residual_W, _ = step_W(ahead.H, ahead.W, safe)
-            if draft and not trace.n_iter and residual_W < _SETTLED:
+            if draft and trace.n_iter == (solved is not None) and residual_W < _SETTLED:
                 accepted, draft = tuple(start), False
                 ahead = _Ahead(*accepted, keep)
                 continue

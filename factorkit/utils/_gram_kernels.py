@@ -64,9 +64,10 @@ def _overload_products(H, t, u, first, n_vectors):
 
 
 @kernel(reduces=True)
-def add_gram(H, G):
-    """Add ``H @ H.T`` to the lower triangle of G, which is float64; above it is no use."""
+def gram_single(H):
+    """``H @ H.T`` in float64."""
     k, n = H.shape
+    G = np.zeros((k, k))
     lanes = VECTOR_BYTES // H.itemsize
     whole = n // lanes * lanes
     for first in range(0, whole, _SAMPLES):
@@ -81,3 +82,5 @@ def add_gram(H, G):
         for u in range(t + 1):
             for j in range(whole, n):
                 G[t, u] += np.float64(H[t, j]) * np.float64(H[u, j])
+            G[u, t] = G[t, u]
+    return G

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from ._gram_kernels import add_gram
+from ._gram_kernels import gram_single
 from ._jit import kernel
 
 # Products of pairs of components at a time.
@@ -55,9 +55,7 @@ def gram(H):
         H = H.astype(np.float64, copy=False)
         return H @ H.T
     # A third of the time of a cast and BLAS.
-    G = np.zeros((len(H), len(H)))
-    add_gram(np.require(H, requirements=["C", "W"]), G)
-    return np.tril(G) + np.tril(G, -1).T
+    return gram_single(np.require(H, requirements=["C", "W"]))
 
 
 def drop_dead(F, G):

@@ -25,19 +25,21 @@ def counts(rng):
     return X[X.sum(axis=1) > 0]
 
 
-def dtypes_of_steps(monkeypatch, X, *, solver="auto", **options):
-    """The dtypes of the factors that the half steps of a fit get, in their order."""
+def dtypes_of_steps(monkeypatch, X, *, solver="auto", start=None, **options):
+    """The dtypes of the factors that the half steps of a fit to X get, in their order."""
     seen = []
 
     def watched(step_W, *args, **kwargs):
         def step(H, Wt, safe=False, valued=False):
-            seen.append(Wt.dtype)
+            if Wt.shape[1] == X.shape[0]:
+                seen.append(Wt.dtype)
             return step_W(H, Wt, safe, valued)
 
         return alternate(step, *args, **kwargs)
 
     monkeypatch.setattr("factorkit.nmf._problem.alternate", watched)
-    model = NMF(4, solver=solver, random_state=0, **options).fit(X)
+    model = NMF(4, solver=solver, random_state=0, **options)
+    model.fit_transform(X, **(start or {}))
     assert model.components_.dtype == X.dtype
     return seen
 
@@ -204,3 +206,16 @@ def test_coefficients_are_found_whatever_the_lengths_of_components(rng, counts, 
         start = np.ones((4, len(counts)))
         values = [problem.fill_W(h, start)[2] for h in (H, H * lengths)]
     assert values[1] == pytest.approx(values[0], rel=1e-10)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_good_start_is_left_in_double_precision(monkeypatch, rng, wide):
+    X = rng.gamma(0.5, size=(600, 4)) @ rng.gamma(0.5, size=(4, 20)) + 0.1 * rng.random((600, 20))
+    if wide:  # the good start is that from a part of the features
+        seen = dtypes_of_steps(monkeypatch, X.T, max_iter=20)
+    else:
+        good = NMF(4, solver="cd", tol=1e-5, max_iter=2000, random_state=0)
+        start = {"W": good.fit_transform(X), "H": good.components_}
+        seen = dtypes_of_steps(monkeypatch, X, init="custom", start=start)
+    # Only the half step that tells that.
+    assert seen[0] == np.float32 and set(seen[1:]) == {np.dtype(np.float64)}
