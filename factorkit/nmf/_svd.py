@@ -46,7 +46,8 @@ def leading_triplets(X, k, rng, workers):
     if not largest:
         return np.zeros((k, X.shape[0])), np.zeros(k), np.zeros((k, X.shape[1]))
     dtype = np.float32 if _SMALL < largest < _LARGE else np.float64
-    n_directions = min(k + _OVERSAMPLES, *X.shape)
+    # Products of sparse data take up to whole vectors of components for nothing.
+    n_directions = min(-(-(k + _OVERSAMPLES) // 16) * 16, *X.shape)
     V = rng.standard_normal((n_directions, X.shape[1])).astype(dtype)
     for _ in range(_PASSES):
         U = _orthonormal(data.times_features(V, workers))
