@@ -62,8 +62,9 @@ def explained_bands(Y, E, flags, positions, workers):
 
     A band of which the free abundances of the good bands explain as much as of these was no ruined
     one. Nor was one in which little varies but noise, as where materials look alike, if there is
-    no more noise in it than in the bands beside it and it is as bright as these lead to expect. The
-    values come from least squares.
+    no more noise in it than in the bands beside it and it is as bright as these lead to expect. Those
+    that are clipped stay bad: what is left of them may be explained very well. The values come from
+    least squares.
 
     Parameters
     ----------
@@ -80,7 +81,7 @@ def explained_bands(Y, E, flags, positions, workers):
     bands : ndarray of intp
     values : ndarray of shape (k, len(bands))
     """
-    bad, pixels = np.flatnonzero(~flags.bands), np.flatnonzero(flags.pixels)
+    bad, pixels = np.flatnonzero(~(flags.bands | flags.clipped)), np.flatnonzero(flags.pixels)
     k = len(E)
     if not len(bad) or len(pixels) <= 2 * k:
         return bad[:0], np.zeros((k, 0))

@@ -31,6 +31,8 @@ class Flags:
     ----------
     bands : ndarray of bool of shape (n_bands,)
         The good ones.
+    clipped : ndarray of bool of shape (n_bands,)
+        Bad ones that are known to be so by their values alone, whatever other bands predict.
     pixels : ndarray of bool of shape (n_pixels,)
         The good ones.
     noise : ndarray of shape (n_bands,)
@@ -39,6 +41,7 @@ class Flags:
     """
 
     bands: np.ndarray
+    clipped: np.ndarray
     pixels: np.ndarray
     noise: np.ndarray
     light: Light
@@ -111,7 +114,7 @@ def flag(
             pixels = ~dead & ~lonely_pixels(Z, off, ~dead, pixels, rng)
         if (bands == before[0]).all() and (pixels == before[1]).all():
             break
-    return Flags(bands, pixels, noise, light), Y
+    return Flags(bands, clipped, pixels, noise, light), Y
 
 
 def _dead(Y, bands, workers):

@@ -171,6 +171,16 @@ def test_bands_that_hold_as_little_noise_as_others_but_no_light_are_ruined(seed)
     assert_array_equal(np.flatnonzero(fitted(scene).band_weights_ == 0), np.arange(70, 74))
 
 
+@pytest.mark.parametrize("part", [0.15, 0.4, 0.6])
+def test_saturated_bands_stay_ruined_however_well_they_are_explained(part, seed):
+    # What is left below a ceiling is a combination of the materials, with less noise than others.
+    scene = make_scene(4, snr=20, random_state=seed)
+    bands = np.random.default_rng(seed).choice(150, 30, replace=False)
+    ceiling = np.quantile(scene.data[:, bands], 1 - part, axis=0)
+    scene.data[:, bands] = np.minimum(scene.data[:, bands], ceiling)
+    assert (fitted(scene).band_weights_[bands] == 0).all()
+
+
 def test_noise_is_not_taken_for_uneven_light(seed):
     scene = make_scene(4, snr=15, image_shape=(50, 50), random_state=seed + 3)
     model = fitted(scene)
