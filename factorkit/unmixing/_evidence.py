@@ -62,8 +62,8 @@ def explained_bands(Y, E, flags, positions, workers):
 
     A band of which the free abundances of the good bands explain as much as of these was no ruined
     one. Nor was one in which little varies but noise, as where materials look alike, if there is
-    no more noise in it than in the bands beside it and it is as bright as these lead to expect. Those
-    that are clipped stay bad: what is left of them may be explained very well. The values come from
+    no more noise in it than in the bands beside it and it is as bright as these lead to expect.
+    Clipped ones stay bad: what is left of them may be explained very well. The values come from
     least squares.
 
     Parameters
