@@ -189,6 +189,8 @@ def cg_rows(
             scale = d[a] + mean_weight * mean_squares[a]
             z[a] = g[a] / scale if scale > 0 else zero
             p[a] = z[a]
+        # Sums in loops of their own: beside a store, their order hangs on where arrays lie.
+        for a in range(width):
             rho += g[a] * z[a]
             penalty += np.float64(ridge[i]) * x[a] * x[a]
             step += np.float64(z[a]) * z[a]
@@ -212,6 +214,7 @@ def cg_rows(
                 g[a] -= length * q[a]
                 scale = d[a] + mean_weight * mean_squares[a]
                 z[a] = g[a] / scale if scale > 0 else zero
+            for a in range(width):
                 new_rho += g[a] * z[a]
             ratio = F.dtype.type(new_rho / rho)
             for a in range(width):

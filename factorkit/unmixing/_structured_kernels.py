@@ -76,6 +76,8 @@ def sweep_pixels(A, F, G, P, indptr, neighbours, weights, degrees, to_one, n_swe
             s = F[i, t]
             for r in range(k):
                 s += P[t, r] * pull[r]
+            # Apart from the sum: beside a store, its order hangs on where arrays lie.
+            for r in range(k):
                 Q[t, r] = G[t, r] + degrees[i] * P[t, r]
             b[t] = s
         if to_one:

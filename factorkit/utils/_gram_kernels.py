@@ -80,7 +80,10 @@ def gram_single(H):
                         G[t + i, u + j] += np.float64(sums[i * _OTHERS + j])
     for t in range(k):
         for u in range(t + 1):
+            # Into a scalar: with stores between, the order of a sum hangs on where arrays lie.
+            rest = 0.0
             for j in range(whole, n):
-                G[t, u] += np.float64(H[t, j]) * np.float64(H[u, j])
+                rest += np.float64(H[t, j]) * np.float64(H[u, j])
+            G[t, u] += rest
             G[u, t] = G[t, u]
     return G
