@@ -35,6 +35,8 @@ _N_SUMS = 8
 _BLOCK_SIZE = 2**17
 # Directions whose moments are less than this part of what their diagonal says depend on others.
 _DEPENDENT = 1e-10
+# Factors whose draws are larger than this multiple of the usual are those of few pixels.
+_HEAVY = 2.0
 
 
 @dataclass
@@ -180,8 +182,9 @@ def coherent_factors(moments, alpha):
     Returns
     -------
     correlations, thresholds : ndarray of shape (n_factors,)
-        n_factors is d, but for directions that depend on each other. The first of the correlations
-        are above their thresholds, as many as there are coherent factors.
+        n_factors is d, but for directions that depend on each other. As many of the correlations
+        are above their thresholds as there are coherent factors: the first ones, but for factors
+        of few pixels, whose thresholds are higher than those of the others.
 
     Notes
     -----
@@ -191,6 +194,10 @@ def coherent_factors(moments, alpha):
     large ones. For equal Gaussian pixels S is a Gaussian orthogonal matrix of variance
     1/(2 n_pairs), and so its largest eigenvalue has the law of Tracy and Widom; the tail is that
     of this law with the mean and the deviation of the draws, as far as these are known.
+
+    A factor that is alive in few pixels, such as one odd patch of 2 × 2, has large products under
+    any signs, and would hide all others below its edge. So factors are scaled down to the size of
+    most first, and what is compared is the largest of the scaled correlations.
     """
     W = _whitening(moments.own)
     correlations, R = np.linalg.eigh(W.T @ moments.joint @ W)
@@ -198,15 +205,27 @@ def coherent_factors(moments, alpha):
     flipped = G.T @ moments.flipped @ G
     thresholds = np.zeros(len(correlations))
     deviations = _deviations(alpha, len(flipped))
-    found = 0
+    found = np.zeros(len(correlations), dtype=bool)
     # Fewer factors have a lower edge: what is above that of more is above its own.
-    while found < len(correlations):
-        largest = np.linalg.eigvalsh(flipped[:, found:, found:])[:, -1]
-        thresholds[found:] = largest.mean() + deviations * largest.std(ddof=1)
-        last, found = found, int((correlations > thresholds).sum())
-        if found == last:
+    while not found.all():
+        rest = ~found
+        block = flipped[:, rest][:, :, rest]
+        shares = _shares(block)
+        scale = np.sqrt(shares)
+        largest = np.linalg.eigvalsh(block * np.outer(scale, scale))[:, -1]
+        thresholds[rest] = (largest.mean() + deviations * largest.std(ddof=1)) / shares
+        new = rest & (correlations > thresholds)
+        if not new.any():
             break
+        found |= new
     return correlations, thresholds
+
+
+def _shares(flipped):
+    """By what to multiply each factor's square so that none has much larger draws than most."""
+    sizes = np.sqrt(np.mean(np.square(flipped), axis=(0, 2)))
+    usual = _HEAVY * np.median(sizes)
+    return np.where(sizes > usual, usual / np.where(sizes > 0, sizes, 1), 1.0)
 
 
 def _deviations(alpha, n_draws):

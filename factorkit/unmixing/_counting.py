@@ -1,5 +1,6 @@
 """How many endmembers a scene has."""
 
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -195,7 +196,16 @@ def estimate_n_endmembers(
         )
     pixels = None if mask is None else _check_mask(mask, X, found_shape or image_shape)
     with Workers(n_jobs) as workers:
-        return count_dimensions(X, workers, method, alpha, image_shape=image_shape, pixels=pixels)
+        count = count_dimensions(X, workers, method, alpha, image_shape=image_shape, pixels=pixels)
+    if method == "spatial" and count.shared_variation > _COHERENT and _too_small(count):
+        warnings.warn(
+            f"Neighbours have {count.shared_variation:.2f} of the variation in common, but in so "
+            f"small an image independent pixels may reach {count.threshold.min():.2f}: materials "
+            'are overlooked. method="auto" takes "rmt" here.',
+            UserWarning,
+            stacklevel=2,
+        )
+    return count
 
 
 def count_dimensions(
@@ -249,8 +259,13 @@ def _spatial(Y, workers, mean, C, by_noise, alpha, image_shape, pixels, bands):
 
 def _neighbours_tell(spatial):
     """Whether there are patches, in an image large enough to see which factors make them."""
-    shared = spatial.shared_variation
-    return shared > _COHERENT and spatial.threshold[-1] < _SEEN * shared
+    return spatial.shared_variation > _COHERENT and not _too_small(spatial)
+
+
+def _too_small(spatial):
+    """Whether factors as alike in neighbours as the variation is would not stand out."""
+    # The lowest threshold: those of factors that few pixels make say nothing about the image.
+    return spatial.threshold.min(initial=np.inf) >= _SEEN * spatial.shared_variation
 
 
 def _check_mask(mask, X, image_shape):

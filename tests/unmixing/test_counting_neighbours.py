@@ -1,5 +1,7 @@
 """The number of endmembers from what neighbouring pixels have in common."""
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -236,11 +238,52 @@ def test_single_outlying_pixels_add_no_endmember(rng):
     assert count_of(scene).n_endmembers == 4
 
 
+@pytest.mark.parametrize("side", [2, 3])
+def test_one_odd_patch_does_not_hide_the_others(side):
+    # Four pixels of a kind have large products under any signs.
+    target = make_scene(1, random_state=99).endmembers[0]
+    for seed in range(2):
+        image = make_scene(4, random_state=seed, **VARIABLE).data.reshape(64, 64, -1)
+        image[30 : 30 + side, 30 : 30 + side] = target
+        count = estimate_n_endmembers(image)
+        assert count.method == "spatial" and count.n_endmembers == (4 if side == 2 else 5)
+        heavy = np.argmax(count.threshold)
+        others = np.delete(count.threshold, heavy)
+        assert 0.3 < count.criterion[heavy] < 0.7 and others.max() < 0.3
+
+
+def test_independent_factors_of_few_pixels_have_edges_of_their_own(rng):
+    Z = rng.standard_normal((2500, 6))
+    Z[[100, 101, 150, 151], 4] = 100.0
+    moments = moments_of(Z, (50, 50))
+    correlations, thresholds = coherent_factors(moments, 1e-4)
+    assert not (correlations > thresholds).any()
+    assert thresholds.max() > 3 * np.median(thresholds)
+    # A coherent factor beside them is seen: its correlation is below the largest edge.
+    Z[:, 0] += 1.2 * np.repeat(np.arange(50) // 10 % 2, 50) - 0.6
+    correlations, thresholds = coherent_factors(moments_of(Z, (50, 50)), 1e-4)
+    assert (correlations > thresholds).sum() == 1
+    assert correlations[correlations > thresholds] < thresholds.max()
+
+
 def test_images_too_small_to_tell_are_left_to_the_noise():
     for seed in range(3):
         count = count_of(make_scene(6, image_shape=(8, 8), random_state=seed))
         assert count.n_endmembers == 6 and count.method == "rmt"
         assert count.shared_variation > 0.25
+
+
+def test_spatial_says_so_where_the_image_is_too_small():
+    scene = make_scene(4, random_state=0)
+    line = scene.data.reshape(64, 64, -1)[:1]
+    with pytest.warns(UserWarning, match="in so small an image independent pixels may reach"):
+        count = estimate_n_endmembers(line, method="spatial")
+    assert count.n_endmembers < 4 and count.shared_variation > 0.25
+    # Large enough, or nothing in common: no word.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        count_of(scene, method="spatial")
+        count_of(make_scene(4, random_state=0, **DIRICHLET), method="spatial")
 
 
 def test_the_way_the_image_is_turned_and_units_change_nothing():
