@@ -21,10 +21,10 @@ class WeightedProblem(Problem):
 
     An iteration costs 2 nnz n_components (n_components + 3) operations, nnz counting the entries
     of a dense X or the observed ones of a sparse X, and up to 20 sweeps of
-    2 (n_samples + n_features) n_components².
+    2 (n_samples + n_features) n_components². There is no coarse start: where most entries are
+    missing, a part of the samples leads to worse optima (1 to 4 % on counts of which 40 % are
+    known), and no sooner.
     """
-
-    coarse_options = {"max_iter": 30, "min_decrease": 1e-3}
 
     def __init__(self, rows, penalty, workers, half_squared_norm=None):
         self.rows, self.penalty, self.workers = rows, penalty, workers
@@ -49,12 +49,6 @@ class WeightedProblem(Problem):
             self._transposed._transposed = self
         return self._transposed
 
-    def part(self, chosen, dtype):
-        ratio = len(chosen) / self.rows.shape[0]
-        return WeightedProblem(
-            self.rows.take(chosen, dtype), self.penalty.with_samples(ratio), self.workers
-        )
-
     def step_H(self, Wt, H, safe=False, valued=False):
         return self.transposed().step_W(Wt, H, safe, valued)
 
@@ -65,10 +59,6 @@ class WeightedProblem(Problem):
         norm = np.sqrt(squared_norm(new))
         objective = value + self.half_squared_norm + self.penalty.value(new, H)
         return new, np.sqrt(moved) / norm if norm else 0.0, objective
-
-    def fill_W(self, H, Wt):
-        """W for all samples after H came from a part of them."""
-        return self.step_W(H, Wt, max_sweeps=200, inner_tol=1e-4)
 
     def is_cancelled(self, value, dtype):
         return False  # always taken as a difference
@@ -160,6 +150,8 @@ class FilledProblem(WeightedProblem):
     step costs 4 n_samples n_features n_components operations, n_components / 2 times less than
     with a Gram matrix a row, and converges as fast as the average of V / v is large.
     """
+
+    coarse_options = {"max_iter": 30, "min_decrease": 1e-3}
 
     def __init__(self, rows, penalty, workers, half_squared_norm=0.0):
         super().__init__(rows, penalty, workers, half_squared_norm)

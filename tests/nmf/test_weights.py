@@ -218,3 +218,15 @@ def test_a_negative_binary_mask_and_other_bad_weights_are_named(X):
         assert not hasattr(nmf, "components_")
     with pytest.raises(ValueError, match="pass X as a dense array"):
         NMF(3).fit(stored, entry_weight=np.ones(X.shape))
+
+
+def test_where_most_is_missing_no_part_of_the_samples_is_asked(rng):
+    X = rng.poisson(rng.gamma(0.5, size=(900, 4)) @ rng.gamma(0.5, size=(4, 20))).astype(float)
+    known = rng.random(X.shape) < 0.4
+    rows, columns = np.nonzero(known)
+    X = sparse.csr_array((X[known], (rows, columns)), shape=X.shape)
+    fits = [
+        NMF(3, solver=solver, missing="unstored", random_state=0, tol=0.05).fit(X)
+        for solver in ("auto", "cd")
+    ]
+    assert_array_equal(fits[0].components_, fits[1].components_)
