@@ -110,7 +110,8 @@ class NMF(NMFBase):
         Number of iterations.
 
     objective_ : ndarray of shape (n_iter_,)
-        L after each iteration; it never rises.
+        L after each iteration; it never rises. `reconstruction_err_` belongs to the W that is
+        solved for after the last one, which is better the sooner a fit was stopped.
 
     kkt_residual_ : float
         The scaled projected gradient of the W and H returned. `tol` bounds that of the last
