@@ -12,7 +12,7 @@ from ._extraction import vca
 from ._flags import clipped_bands, constant_pixels, lonely_pixels, ruined_bands
 from ._holes import fill_holes
 from ._light import OFFSET, Light
-from ._neighbours import smooth_over, window_graph
+from ._neighbours import averages_take_noise, noise_left, smooth_over, window_graph
 from ._simplex_points import lifted
 from ._subspace import coordinates, principal_directions, scene_moments
 
@@ -198,7 +198,10 @@ def extract(
         Z = coordinates(Y, mean, vectors, workers, pixels=good, bands=bands, scale=scale)
     else:
         Z = coordinates(Y, mean, vectors, workers, bands=bands, scale=scale)
-        smooth, _ = average_neighbours(Z, good, graph_shape, force_smooth, rng)
+        noise = np.sum(np.square(vectors * np.where(bands, flags.noise, 0)))
+        if normalize:
+            noise *= np.mean(np.square(scale[good]))
+        smooth, _ = average_neighbours(Z, good, graph_shape, force_smooth, rng, noise)
         Z = Z[good]
 
     def undone(spectra):
@@ -218,9 +221,9 @@ def extract(
     return Extraction(spectra, undone(spectra), scale, smooth is not None, mixtures, trace)
 
 
-def average_neighbours(Z, good, shape, force, rng):
-    """Coordinates of the good pixels, averaged with their neighbours where these are alike, and
-    what that leaves of the noise; None and 1 where they are not."""
+def average_neighbours(Z, good, shape, force, rng, noise=np.inf):
+    """Coordinates of the good pixels, averaged with their neighbours where these are alike but for
+    noise of that variance, and what that leaves of it; None and 1 where they are not."""
     W = window_graph(Z, shape)
     left_out = np.ones(len(Z), dtype=bool)
     left_out[good] = False
@@ -234,11 +237,10 @@ def average_neighbours(Z, good, shape, force, rng):
     alike = len(near) > 0 and np.median(near) < _COHERENT * np.median(apart)
     if not (alike or force):
         return None, 1.0
-    # The weights are 1 for the pixel itself and those of the edges.
-    squares = np.add.reduceat(np.append(np.square(W.data), 0), W.indptr[:-1])
-    squares[np.diff(W.indptr) == 0] = 0
-    left = np.sqrt(1 + squares) / (1 + W.sum(axis=1))
-    return smooth_over(Z, W)[good], float(np.median(left[good]))
+    smooth = smooth_over(Z, W)
+    if not (force or averages_take_noise(Z, smooth, W, good, shape, noise)):
+        return None, 1.0
+    return smooth[good], float(np.median(noise_left(W)[good]))
 
 
 def best_start(Z, k, n_init, workers, rng):

@@ -5,10 +5,15 @@ import itertools
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.ndimage import gaussian_filter
 
+from factorkit.unmixing import _neighbours
 from factorkit.unmixing._neighbours import (
+    averages_take_noise,
     degrees_of,
+    independent_variance,
     knn_graph,
+    noise_left,
     roughness,
     smooth_over,
     window_graph,
@@ -120,3 +125,66 @@ def test_smoothing_averages_a_pixel_with_its_neighbours(rng, dtype):
     assert_allclose(smooth_over(X[:, 2:4], W), smooth[:, 2:4], rtol=1e-6)  # a block of bands
     assert_allclose(smooth_over(np.full((40, 2), 0.7, dtype), W), 0.7, rtol=1e-6)
     assert np.trace(roughness(smooth, W)) < np.trace(roughness(X, W))
+
+
+def blurred(rng, sigma, shape=(64, 64), d=3):
+    """Fields of unit variance."""
+    fields = gaussian_filter(rng.standard_normal((d, *shape)), (0, sigma, sigma), mode="wrap")
+    return (fields / fields.std()).reshape(d, -1).T
+
+
+def test_averages_keep_the_part_of_the_noise_that_is_said(rng):
+    W = window_graph(rng.random((40, 6)), SHAPE)
+    averages = smooth_over(np.eye(40), W)
+    assert_allclose(noise_left(W), np.linalg.norm(averages, axis=1), rtol=1e-12)
+    alone = window_graph(rng.random((1, 6)), (1, 1))
+    assert_array_equal(noise_left(alone), 1)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (2, 2000), (2000, 1)])
+@pytest.mark.parametrize("deviation", [0.1, 1.0])
+def test_what_is_independent_is_told_from_what_is_smooth(rng, shape, deviation):
+    n = np.prod(shape)
+    Z = blurred(rng, 3, shape) + deviation * rng.standard_normal((n, 3))
+    everything = np.arange(n)
+    variance = 3 * deviation**2
+    # Half the median of χ² with 3 degrees of freedom, times 2, is .79 of its mean.
+    assert_allclose(
+        independent_variance(Z, everything, shape), 0.79 * variance, rtol=0.15, atol=0.02
+    )
+    Z[::7] = 1e6
+    good = np.delete(everything, np.s_[::7])
+    assert independent_variance(Z, good, shape) < variance
+
+
+def test_a_sample_of_the_pairs_says_the_same(rng, monkeypatch):
+    Z = blurred(rng, 3) + rng.standard_normal((4096, 3))
+    whole = independent_variance(Z, np.arange(4096), (64, 64))
+    monkeypatch.setattr(_neighbours, "_N_PAIRS", 2000)
+    assert_allclose(independent_variance(Z, np.arange(4096), (64, 64)), whole, rtol=0.2)
+
+
+def test_nothing_is_said_of_independence_without_three_steps(rng):
+    assert independent_variance(rng.standard_normal((9, 2)), np.arange(9), (3, 3)) == 0
+    assert independent_variance(rng.standard_normal((64, 2)), np.arange(3), (8, 8)) == 0
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-6])
+@pytest.mark.parametrize(
+    "sigma, noise, variants, pays",
+    [
+        (3, 0.1, 0.0, True),  # noise
+        (3, 0.002, 0.0, False),  # nothing to take away
+        (1, 0.03, 0.0, False),  # fine grain
+        (1, 0.3, 0.0, True),  # fine grain under much noise
+        (3, 0.01, 0.3, True),  # variants of the materials
+        (0.8, 0.01, 0.0, False),  # grain as fine as can be called alike
+    ],
+)
+def test_averages_pay_where_they_take_noise_or_variants(rng, unit, sigma, noise, variants, pays):
+    Z = blurred(rng, sigma) + variants * rng.standard_normal((4096, 3))
+    Z = unit * np.hstack([Z, np.zeros((4096, 9))]) + unit * noise * rng.standard_normal((4096, 12))
+    W = window_graph(Z, (64, 64))
+    variance = 12 * (unit * noise) ** 2
+    found = averages_take_noise(Z, smooth_over(Z, W), W, np.arange(4096), (64, 64), variance)
+    assert found == pays

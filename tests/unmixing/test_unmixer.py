@@ -269,6 +269,28 @@ def test_neighbours_are_averaged_where_they_are_alike():
         fitted(smooth, image_shape=None, smooth=True)
 
 
+def test_fine_grain_is_averaged_only_where_noise_is_worse(rng):
+    fields = gaussian_filter(rng.standard_normal((4, 64, 64)), (0, 1, 1), mode="wrap")
+    A = _on_simplex(1.5 * (fields / fields.std()).reshape(4, -1).T)
+    scene = make_scene(4, random_state=0)
+    Y = A @ scene.endmembers
+    for snr, worse in ((20, True), (50, False)):
+        noise = 10 ** (-snr / 20) * np.sqrt(np.mean(Y**2))
+        scene.data = Y + noise * rng.standard_normal(Y.shape)
+        model = fitted(scene)
+        assert model.smoothed_ == worse
+    forced = fitted(scene, smooth=True)
+    assert forced.smoothed_ and judged(model, scene)[0] < 0.7 * judged(forced, scene)[0]
+
+
+@pytest.mark.parametrize("snr", [20, 40])
+def test_materials_that_vary_are_averaged_whatever_the_noise(snr):
+    scene = make_scene(4, snr=snr, variability=0.1, random_state=0)
+    model, alone = fitted(scene), fitted(scene, smooth=False)
+    assert model.smoothed_
+    assert judged(model, scene)[0] < 0.8 * judged(alone, scene)[0]
+
+
 @pytest.mark.parametrize("scale", ["auto", "area", "lit_area", "soft", "share"])
 def test_abundances_are_shares_in_every_convention(scale):
     scene = make_scene(3, image_shape=(30, 30), random_state=1)
