@@ -11,7 +11,7 @@ from ..utils._threads import Workers
 from ._coherence import coherent_factors, neighbour_moments, shared_variation
 from ._dimensions import hfc, hysime, nwhfc, rmt
 from ._noise import FLOOR, live_bands
-from ._scene import agreed_shape, pixels_of
+from ._scene import agreed_shape, check_magnitude, pixels_of
 from ._subspace import principal_directions, scene_moments
 
 # Neighbours tell materials from variants where they have this part of the variation in common, of
@@ -31,7 +31,7 @@ _BY_MOMENTS = {
     {
         "X": ["array-like"],
         "method": [StrOptions({"auto", "spatial", *_BY_MOMENTS})],
-        "alpha": [Interval(Real, 0, 1, closed="neither")],
+        "alpha": [Interval(Real, 1e-12, 1, closed="left")],
         "image_shape": ["array-like", None],
         "mask": ["array-like", None],
         "n_jobs": [Integral, None],
@@ -68,7 +68,7 @@ def estimate_n_endmembers(
 
     alpha : float, default=1e-4
         Probability of taking noise for an endmember, of all but "hysime"; and of taking a
-        dimension for one whose pixels are independent, of "spatial".
+        dimension for one whose pixels are independent, of "spatial". At least 1e-12.
 
     image_shape : tuple of int or None, default=None
         Rows and columns of the scene, where X is pixels × bands.
@@ -185,9 +185,15 @@ def estimate_n_endmembers(
         X,
         dtype=[np.float64, np.float32],
         ensure_min_samples=2,
-        ensure_all_finite=True if mask is None else "allow-nan",
+        ensure_all_finite="allow-nan",
         input_name="X",
     )
+    if mask is None and np.isnan(X.sum(dtype=np.float64)):
+        raise ValueError(
+            "X contains NaN. Give mask=, the pixels to take, or leave out the bands that lack "
+            "values."
+        )
+    check_magnitude(X)
     image_shape = agreed_shape(image_shape, found_shape, len(X))
     if method == "spatial" and image_shape is None:
         raise ValueError(
@@ -271,6 +277,11 @@ def _too_small(spatial):
 def _check_mask(mask, X, image_shape):
     """The mask as an array of n_pixels, or ValueError."""
     mask = np.asarray(mask)
+    if image_shape is None and mask.dtype == bool and mask.ndim == 2 and mask.size == len(X):
+        raise ValueError(
+            f"mask has the shape {mask.shape} of an image: give image_shape={mask.shape} too, or "
+            "mask.ravel()."
+        )
     shapes = [(len(X),)] if image_shape is None else [(len(X),), image_shape]
     if mask.dtype != bool or mask.shape not in shapes:
         raise ValueError(

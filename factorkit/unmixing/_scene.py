@@ -1,23 +1,37 @@
 """A scene as pixels × bands, whether it came so or as an image."""
 
+from numbers import Integral
+
 import numpy as np
 from sklearn.utils import check_array
 
 from ..utils._validation import validate_matrix
+
+# Moments of bands are products of two values, and what is compared is products of moments: beyond
+# this, or below its inverse, they are not numbers any more.
+_LARGEST = 1e70
 
 
 def pixels_of(X):
     """Return X as pixels × bands, and the (rows, columns) of an image, or None.
 
     An image is an array of three dimensions, rows × columns × bands; it is not copied where
-    its memory allows it.
+    its memory allows it. What a masked array masks is missing, NaN.
     """
+    if isinstance(X, np.ma.MaskedArray):
+        X = X.astype(np.result_type(X.dtype, np.float32)).filled(np.nan)
     if getattr(X, "ndim", None) is None and not hasattr(X, "shape"):
         try:
             X = np.asarray(X)
         except ValueError:  # rows of unequal lengths: scikit-learn says so
             return X, None
-    if getattr(X, "ndim", 2) != 3:
+    ndim = getattr(X, "ndim", 2)
+    if ndim > 3:
+        raise ValueError(
+            f"X has {ndim} dimensions, of shape {tuple(X.shape)}. A scene has dim <= 3: n_pixels × "
+            "n_bands, or n_rows × n_columns × n_bands."
+        )
+    if ndim != 3:
         return X, None
     return X.reshape(-1, X.shape[2]), tuple(int(n) for n in X.shape[:2])
 
@@ -56,10 +70,22 @@ def validate_scene(estimator, X, *, reset, allow_nan=False):
             "bands or pixels that lack values (of a library too); Unmixer, CorrentropyUnmixing and "
             "estimate_abundances take missing entries."
         )
+    check_magnitude(X)
     # The parameter is about the scene of fit; another one may have another shape.
     if reset:
         image_shape = agreed_shape(estimator.image_shape, image_shape, len(X))
     return X, image_shape
+
+
+def check_magnitude(X):
+    """Refuse values whose squares are too large, or all too small, to be computed with."""
+    ends = (np.fmin.reduce(X, axis=None, initial=0), np.fmax.reduce(X, axis=None, initial=0))
+    largest = max(-float(ends[0]), float(ends[1]))
+    if largest > _LARGEST or 0 < largest < 1 / _LARGEST:
+        raise ValueError(
+            f"The largest value of X is {largest:.3g}; computing with squares takes one between "
+            f"{1 / _LARGEST:.0e} and {_LARGEST:.0e}. Divide X by a constant."
+        )
 
 
 def agreed_shape(given, found, n_pixels):
@@ -75,7 +101,10 @@ def agreed_shape(given, found, n_pixels):
 def check_image_shape(image_shape, n_pixels):
     """Return (rows, columns) as a tuple of two ints, or raise ValueError."""
     shape = np.atleast_1d(np.asarray(image_shape))
-    if shape.shape != (2,) or not np.issubdtype(shape.dtype, np.integer) or shape.min() < 1:
+    # NumPy makes integers of (True, 5).
+    sizes = np.ravel(np.asarray(image_shape, dtype=object))
+    whole = all(isinstance(n, Integral) and not isinstance(n, bool) for n in sizes)
+    if shape.shape != (2,) or not whole or shape.min() < 1:
         raise ValueError(f"image_shape must be (n_rows, n_columns). Got {image_shape!r}.")
     if int(shape[0]) * int(shape[1]) != n_pixels:
         raise ValueError(
@@ -96,11 +125,18 @@ def check_wavelengths(wavelengths, n_bands):
             f"wavelengths has shape {wavelengths.shape}; X has {n_bands} bands, so it must have "
             f"shape ({n_bands},)."
         )
+    if n_bands > 1 and np.ptp(wavelengths) == 0:
+        raise ValueError(
+            f"wavelengths are all {wavelengths[0]:g}, which says nothing about which bands are "
+            "neighbours. Give None where they are not known."
+        )
     return wavelengths.copy()
 
 
 def check_n_endmembers(n_components, n_pixels, n_bands):
-    """Refuse more endmembers than bands or pixels."""
+    """Refuse more endmembers than bands or pixels, and what is no number of them."""
+    if isinstance(n_components, bool):  # an integer to Python
+        raise ValueError(f"n_components must be an integer. Got {n_components}.")
     if n_components > n_bands:
         raise ValueError(
             f"n_components={n_components} is more than the {n_bands} bands of X: no more "

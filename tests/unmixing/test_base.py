@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils import estimator_checks as checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from factorkit import ArchetypalAnalysis
+from factorkit import ArchetypalAnalysis, estimate_abundances
 from factorkit.unmixing._scene import pixels_of
 from factorkit.utils._sklearn import HAS_CALLBACKS
 from tests.unmixing._planted import mixed_scene, pure_pixel_scene
@@ -183,7 +183,10 @@ def test_wavelengths_are_kept(scene, model):
         ({"image_shape": (-15, -20)}, r"image_shape must be \(n_rows, n_columns\)"),
         ({"wavelengths": np.arange(29)}, r"wavelengths has shape \(29,\); X has 30 bands"),
         ({"wavelengths": np.full(30, np.nan)}, "wavelengths contains NaN"),
+        ({"wavelengths": np.full(30, 500.0)}, "wavelengths are all 500"),
+        ({"image_shape": (True, 300)}, r"image_shape must be \(n_rows, n_columns\)"),
         ({"n_components": 0}, "n_components"),
+        ({"n_components": True}, "n_components must be an integer. Got True"),
         ({"n_init": 0}, "n_init"),
         ({"n_jobs": 0}, "n_jobs must be None or an integer other than 0"),
     ],
@@ -208,8 +211,26 @@ def test_impossible_scenes_are_refused_in_words(scene, model):
         model.fit(scene).transform(scene[:, 1:])
     with pytest.raises(ValueError, match="expecting 30 features"):
         model.transform(scene.reshape(15, 20, 30)[..., 1:])
-    with pytest.raises(ValueError, match="dim"):
+    with pytest.raises(ValueError, match=r"4 dimensions, of shape \(3, 5, 20, 30\).* dim <= 3"):
         model.fit(scene.reshape(3, 5, 20, 30))
+    for unit in (1e100, 1e-100):
+        with pytest.raises(ValueError, match=r"largest value of X is .*e.* Divide X by a constant"):
+            model.fit(unit * scene)
+        with pytest.raises(ValueError, match="largest value of X is"):
+            model.transform(-unit * scene)
+
+
+def test_what_a_masked_array_masks_is_missing(scene):
+    masked = np.ma.masked_array(scene, mask=np.arange(scene.size).reshape(scene.shape) % 97 == 0)
+    for X in (masked, masked.reshape(15, 20, 30)):
+        pixels, _ = pixels_of(X)
+        assert_array_equal(np.isnan(pixels), masked.mask)
+    assert pixels_of(masked.astype(np.float32))[0].dtype == np.float32
+    unmixed = estimate_abundances(masked, scene[:3])
+    assert_array_equal(
+        unmixed, estimate_abundances(np.where(masked.mask, np.nan, scene), scene[:3])
+    )
+    assert np.abs(unmixed - estimate_abundances(scene, scene[:3])).max() > 1e-6
 
 
 def test_pixels_of_an_image_are_a_view(scene):

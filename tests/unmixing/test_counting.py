@@ -177,7 +177,13 @@ def test_an_image_is_its_pixels(rng):
         (np.ones((1, 4)), {}, "minimum of 2"),
         (np.full((4, 4), np.nan), {}, "X contains NaN"),
         (np.ones((4, 4)), {"method": "aic"}, "method"),
+        (np.full((4, 4), np.nan), {}, "Give mask="),
+        (np.ma.masked_array(np.ones((4, 4)), mask=np.eye(4) > 0), {}, "X contains NaN. Give mask="),
         (np.ones((4, 4)), {"alpha": 0.0}, "alpha"),
+        (np.ones((4, 4)), {"alpha": 1e-300}, "alpha.* in the range"),
+        (np.full((4, 4), 1e100), {}, "largest value of X is 1e.100"),
+        (np.ones((2, 2, 2, 4)), {}, "X has 4 dimensions"),
+        (np.ones((4, 4)), {"image_shape": (True, 4)}, "image_shape must be"),
     ],
 )
 def test_bad_input_is_refused(X, options, message):
