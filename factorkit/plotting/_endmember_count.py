@@ -5,6 +5,10 @@ from sklearn.utils import check_array
 
 from ._panels import make_panels
 
+# Components from which on marks shrink, so that they touch no more than those of so many, and the
+# size below which they are no marks.
+_ROOMY, _SMALLEST = 40, 1.5
+
 
 class EndmemberCountDisplay:
     """What the number of endmembers was read off: a criterion against a threshold, by component.
@@ -130,10 +134,22 @@ class EndmemberCountDisplay:
             for values in (self.criterion, self.threshold)
         )
         component = np.arange(1, len(criterion) + 1)
-        style = {"marker": "o", "markersize": 5, "markerfacecolor": "white", "linewidth": 1.2}
+        shrink = min(1.0, _ROOMY / max(len(component), 1))
+        style = {
+            "marker": "o",
+            "markersize": max(5 * shrink, _SMALLEST),
+            "markerfacecolor": "white",
+            "linewidth": 1.2,
+        }
         (self.criterion_line_,) = self.ax_.plot(component, criterion, **(style | (line_kw or {})))
         (self.threshold_line_,) = self.ax_.plot(
-            component, threshold, color="0.4", linestyle="--", linewidth=1.2, label="Threshold"
+            component,
+            threshold,
+            color="0.4",
+            linestyle="--",
+            linewidth=1.2,
+            label="Threshold",
+            zorder=3,  # above the marks
         )
         taken = self.taken[shown]
         (self.endmembers_,) = self.ax_.plot(
@@ -141,7 +157,7 @@ class EndmemberCountDisplay:
             criterion[taken],
             linestyle="none",
             marker="o",
-            markersize=7,
+            markersize=max(7 * shrink, _SMALLEST),
             color="C3",
             label=f"Endmembers: {self.n_endmembers}",
         )

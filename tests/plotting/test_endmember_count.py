@@ -71,3 +71,13 @@ def test_an_estimate_is_drawn_as_it_was_made(rng, method):
 def test_curves_that_make_no_picture_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         EndmemberCountDisplay(*arguments)
+
+
+@pytest.mark.parametrize("n, shrunk", [(5, False), (40, False), (120, True)])
+def test_marks_of_many_components_leave_the_curves_to_be_seen(n, shrunk):
+    values = np.linspace(9.0, 2.0, n)
+    display = EndmemberCountDisplay(values, np.ones(n)).plot(max_components=n)
+    sizes = display.endmembers_.get_markersize(), display.criterion_line_.get_markersize()
+    assert sizes == (pytest.approx(7 / 3), pytest.approx(5 / 3)) if shrunk else sizes == (7, 5)
+    assert display.threshold_line_.get_zorder() > display.endmembers_.get_zorder()
+    assert EndmemberCountDisplay([], []).plot().criterion_line_.get_markersize() == 5
