@@ -100,6 +100,11 @@ def estimate_n_endmembers(
             Part of the variation that neighbours have in common, which "auto" goes by; NaN where
             neighbours were not compared.
 
+    Warns
+    -----
+    UserWarning
+        For "spatial", where the image is too small to see what neighbours have in common.
+
     Raises
     ------
     ValueError

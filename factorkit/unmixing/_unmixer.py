@@ -70,9 +70,9 @@ class Unmixer(SpectralUnmixing):
 
     smooth : bool or "auto", default="auto"
         Whether to average each pixel with its eight neighbours, by how alike they are, before the
-        extraction. "auto" does where it is known how the pixels lie and where neighbours are
-        nearer to each other than random pixels. It takes noise away, and some of the extremes of
-        scenes without pure pixels.
+        extraction. "auto" does where it is known how the pixels lie, where neighbours are nearer
+        to each other than random pixels, and where what averaging takes is mostly noise, or
+        variants of the materials, rather than fine grain.
 
     min_volume : bool or "auto", default="auto"
         Whether to move the endmembers beyond the pixels, to the corners of the simplex whose
