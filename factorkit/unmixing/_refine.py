@@ -79,7 +79,7 @@ def _corners(every, good, start, n_bands, workers, rng, graph_shape, force):
     sharp = facets_tell_more(Z, start, corners, 1.0, n_bands=n_bands)
     if not sharp:
         crowded, c, _ = crowded_facets(Z, start, workers, sigma=1.0)
-        if abundances_are_dirichlet(Z, crowded, c, 1.0, n_bands=n_bands):
+        if abundances_are_dirichlet(Z, start, crowded, c, 1.0, n_bands=n_bands):
             return crowded
     lacking = force or lacks_pure_pixels(Z, corners, 1.0, n_bands=n_bands)
     known = corners if sharp or lacking else None

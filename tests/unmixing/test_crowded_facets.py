@@ -132,7 +132,7 @@ def test_what_spans_no_simplex_leaves_the_start_as_it_is(rng, workers):
 def test_dirichlet_abundances_are_told_from_others(rng, workers, k):
     def found(X, E):
         Z, c, _ = crowded_facets(X, E, workers, sigma=0.03)
-        return abundances_are_dirichlet(X, Z, c, 0.03)
+        return abundances_are_dirichlet(X, E, Z, c, 0.03)
 
     X, E = scene(rng, np.full(k, 0.3))
     assert found(X, E)
@@ -146,14 +146,45 @@ def test_dirichlet_abundances_are_told_from_others(rng, workers, k):
     assert not found(X + 0.03 * rng.standard_normal(X.shape), E)
 
 
+def logistic_normal(rng, k, spread, n_pixels=4000):
+    """Abundances that are softer at the facets than any power, and heavier at the corners."""
+    A = np.exp(spread * rng.standard_normal((n_pixels, k)))
+    return A / A.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("k, spread", [(5, 2.0), (8, 3.0)])
+def test_corners_do_not_move_in_from_more_pixels_than_the_fit_expects_there(
+    rng, workers, k, spread
+):
+    # The distribution functions of the abundances alone are within what Dirichlet scenes come to.
+    _, E = scene(rng, np.ones(k))
+    X = logistic_normal(rng, k, spread) @ E
+    X += 0.1 * rng.standard_normal(X.shape)
+    Z, c, _ = crowded_facets(X, E, workers, sigma=0.1)
+    middle = Z.mean(axis=0)
+    assert not abundances_are_dirichlet(X, middle + 1.05 * (Z - middle), Z, c, 0.1)
+    # They are no reason to stay where archetypes are farther in.
+    assert abundances_are_dirichlet(X, middle + 0.95 * (Z - middle), Z, c, 0.1)
+
+
+@pytest.mark.parametrize("k, spread", [(5, 2.0), (8, 3.0)])
+def test_archetypes_of_pure_pixels_stay_where_abundances_are_logistic_normal(k, spread):
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        E = make_scene(k, random_state=seed).endmembers
+        X = logistic_normal(rng, k, spread) @ E
+        X += 0.1 * np.sqrt(np.mean(X**2)) * rng.standard_normal(X.shape)
+        assert not Unmixer(k, random_state=0).fit(X).refined_
+
+
 def test_corners_that_no_pixel_is_half_way_to_are_no_evidence(rng):
     X, E = scene(rng, np.full(4, 30.0))
-    assert not abundances_are_dirichlet(X, E, np.full(4, 30.0), 0.03)
+    assert not abundances_are_dirichlet(X, E, E, np.full(4, 30.0), 0.03)
     X, E = scene(rng, np.full(4, 0.3))
-    assert abundances_are_dirichlet(X, E, np.full(4, 0.3), 0.03)
+    assert abundances_are_dirichlet(X, E, E, np.full(4, 0.3), 0.03)
     # Nor are dimensions that a simplex has not.
     X += rng.standard_normal((len(X), 1)) * np.eye(8)[7]
-    assert not abundances_are_dirichlet(X, E, np.full(4, 0.3), 0.03)
+    assert not abundances_are_dirichlet(X, E, E, np.full(4, 0.3), 0.03)
 
 
 def test_order_of_pixels_and_endmembers_does_not_matter(rng, workers):
