@@ -178,8 +178,14 @@ class _Ahead:
         self._keep, self.plain = keep, True  # the first iteration has no last move
 
     def move_W(self, new):
-        self.W = new if self.plain else self._extrapolate(new, self._W_last)
-        self._W_last = new  # the one before is done with: the loop's peak memory is in what follows
+        if self.plain:
+            self.W = new
+        else:
+            # Into the last one, which nobody needs any more unless the accepted pair, self.W, is it:
+            # this is where the loop needs most memory.
+            spare = None if self._W_last is self.W else self._W_last
+            self.W = self._extrapolate(new, self._W_last, spare)
+        self._W_last = new
 
     def move_H(self, new, plain):
         """The pair is accepted: grow bolder."""
@@ -207,8 +213,8 @@ class _Ahead:
         self.W, self._W_last, self.H, self._H_last, *pair = (cast[id(a)] for a in arrays)
         return tuple(pair)
 
-    def _extrapolate(self, new, last):
-        ahead = np.empty(new.shape, new.dtype)
+    def _extrapolate(self, new, last, ahead=None):
+        ahead = np.empty(new.shape, new.dtype) if ahead is None else ahead
         weight, keep = (new.dtype.type(number) for number in (self._weight, self._keep))
         _extrapolate(new.ravel(), last.ravel(), weight, keep, ahead.ravel())
         return ahead

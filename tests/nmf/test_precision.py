@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from factorkit import NMF
@@ -219,3 +219,20 @@ def test_a_good_start_is_left_in_double_precision(monkeypatch, rng, wide):
         seen = dtypes_of_steps(monkeypatch, X, init="custom", start=start)
     # Only the half step that tells that.
     assert seen[0] == np.float32 and set(seen[1:]) == {np.dtype(np.float64)}
+
+
+def test_a_rejected_iteration_leaves_the_accepted_pair_as_it_was():
+    # The second iteration is the first that extrapolates, from a pair that is its last move too.
+    Ws, objectives = iter([1.0, 2.0, 4.0]), iter([10.0, 11.0])
+
+    def step_W(H, Wt, safe=False, valued=False):
+        return np.full((2, 3), next(Ws)), 1.0, None
+
+    def step_H(Wt, H, safe=False, valued=False):
+        return np.full((2, 4), Wt[0, 0]), 1.0, next(objectives)
+
+    start = [np.zeros((2, 3)), np.zeros((2, 4))]
+    W, H, trace = alternate(step_W, step_H, start, tol=0, max_iter=2)
+    assert trace.objective == [10.0, 10.0]
+    assert_array_equal(W, np.full((2, 3), 1.0))
+    assert_array_equal(H, np.full((2, 4), 1.0))
