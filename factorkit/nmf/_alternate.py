@@ -181,8 +181,8 @@ class _Ahead:
         if self.plain:
             self.W = new
         else:
-            # Into the last one, which nobody needs any more unless the accepted pair, self.W, is it:
-            # this is where the loop needs most memory.
+            # Where the loop needs most memory: into the last one, which is done with unless it is
+            # that of the accepted pair, self.W.
             spare = None if self._W_last is self.W else self._W_last
             self.W = self._extrapolate(new, self._W_last, spare)
         self._W_last = new
