@@ -317,11 +317,15 @@ def test_archetypes_of_averages_tell_of_lacking_pure_pixels_where_noise_hides_it
     # Not if they are as pure as noise explains; nor if that is more.
     assert not archetypes_fall_short(X, inside(E, 0.99), E, 0.1, 0.3)
     assert not archetypes_fall_short(X, inside(E, 0.88), E, 0.1, 1.0)
-    # One is enough, but it must hold half.
+    # One is enough, but it must be nearly pure.
     one = inside(E, 0.99)
     one[2] = inside(E, 0.85)[2]
     assert archetypes_fall_short(X, one, E, 0.1, 0.3)
-    one[2] = inside(E, 0.2)[2]
+    one[2] = inside(E, 0.6)[2]
+    assert not archetypes_fall_short(X, one, E, 0.1, 0.3)
+    # Another that is far beyond its corner says that the simplex is out of place.
+    one[2] = inside(E, 0.85)[2]
+    one[1] = inside(E, 1.15)[1]
     assert not archetypes_fall_short(X, one, E, 0.1, 0.3)
     # Facets in the midst of the pixels are none.
     assert not archetypes_fall_short(X, inside(E, 0.5), inside(E, 0.6), 0.1, 0.3)
