@@ -255,6 +255,19 @@ def test_principal_directions_of_many_bands_are_allowed_more_noise(rng, workers)
     assert lacks_pure_pixels(X, Z, 0.01, n_bands=300)
 
 
+def test_one_corner_far_from_all_pixels_is_not_believed_where_others_are_pure(rng):
+    # So end scenes with a material that few pixels hold: its corner is anywhere.
+    for far, believed in ((0.6, False), (0.85, True)):
+        X, E = scene(4, rng, largest=1.0)
+        A = np.linalg.lstsq(np.vstack([E.T, np.ones(4)]), np.vstack([X.T, np.ones(len(X))]))[0].T
+        X = A[A[:, 0] <= far] @ E
+        X += 0.01 * rng.standard_normal(X.shape)
+        assert lacks_pure_pixels(X, E, 0.01) == believed
+    # Where none is pure, half is enough.
+    X, E = scene(4, rng, largest=0.6, noise=0.01)
+    assert lacks_pure_pixels(X, E, 0.01)
+
+
 def test_facets_that_no_pixel_shows_are_no_evidence(rng):
     X, E = scene(4, rng, noise=0.01)
     assert lacks_pure_pixels(X, E, 0.01)
