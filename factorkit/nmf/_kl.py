@@ -42,7 +42,6 @@ class KullbackLeiblerProblem(Problem):
     Non-negative Matrix Factorization", KDD 2011 (the plain Newton step, and the sparse trick).
     """
 
-    coarse_options = {"max_iter": 2, "min_decrease": 3e-3}
     # The divergence is infinite where the model is zero and the data is not.
     keep = 0.1
 
@@ -66,6 +65,16 @@ class KullbackLeiblerProblem(Problem):
     def typical(self):
         return self.mean
 
+    @property
+    def coarse_options(self):
+        # After the quadratic little is left to do.
+        return {"max_iter": 2 if self._is_nearly_quadratic else 12, "min_decrease": 3e-3}
+
+    @property
+    def _is_nearly_quadratic(self):
+        p = self.penalty
+        return self.rows.is_complete and self.magnitude > 0 and not (p.on_W or p.on_H)
+
     def transposed(self):
         if self._transposed is None:
             self._transposed = KullbackLeiblerProblem(
@@ -84,8 +93,7 @@ class KullbackLeiblerProblem(Problem):
         )
 
     def approach(self, Wt, H):
-        p = self.penalty
-        if p.on_W or p.on_H or not self.rows.is_complete or not self.magnitude:
+        if not self._is_nearly_quadratic:
             return Wt, H
         dtype = np.float32 if self.fits_single(Wt, H) else Wt.dtype
         start = Wt.astype(dtype, copy=False), H.astype(dtype, copy=False)

@@ -83,6 +83,9 @@ def test_what_the_quadratic_does_not_know_of_keeps_the_start(rng, counts, case):
         X = 0 * counts if case == "all zero" else counts
         problem = problem_of(X, workers, penalties.get(case), weight)
         assert problem.approach(W, H)[0] is W
+        # A part of the samples then has more to do.
+        plain = problem_of(counts, workers)
+        assert problem.coarse_options["max_iter"] > plain.coarse_options["max_iter"]
 
 
 def test_sparse_counts_take_fewer_iterations(rng):
