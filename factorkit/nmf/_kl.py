@@ -21,8 +21,8 @@ from ._kl_newton import CsrRowsOfX, DenseRowsOfX, newton_rows
 from ._problem import DIGITS, Problem
 from ._quadratic import quadratic_coefficients, quadratic_factors
 
-# Sweeps that `fill_W` does.
-FILL_SWEEPS = 3
+# Sweeps that `fill_W` does where least squares do not tell the start.
+_FILL_SWEEPS = 3
 # So few of the samples tell what `fill_W` asks.
 _EVERY = 50
 
@@ -120,13 +120,17 @@ class KullbackLeiblerProblem(Problem):
         """W for all samples after H came from a part of them."""
         if not self.rows.is_complete:
             flat = self._flat_start(H, Wt.dtype)
-            return self.step_W(H, flat, valued=True, max_sweeps=FILL_SWEEPS)
+            return self.step_W(H, flat, valued=True, max_sweeps=_FILL_SWEEPS)
         mean = np.asarray(self.rows.X[::_EVERY].mean(axis=0), dtype=np.float64)
         mean = np.maximum(mean, 1e-3 * self.mean)
         Wt, residual = quadratic_coefficients(self.rows.X, H, mean, self.workers)
         if self._sweep_pays(Wt, H):
             return self.step_W(H, Wt, valued=True)
         return Wt, residual, self.objective(Wt, H)
+
+    def sweep_W(self, H, n_sweeps):
+        """W for this H, about: a row, as of `solve_W`, depends on nothing but itself and H."""
+        return self.step_W(H, self._flat_start(H, H.dtype), max_sweeps=n_sweeps)[0].T
 
     def _sweep_pays(self, Wt, H):
         """Whether a sweep gains a tenth on some of the samples."""

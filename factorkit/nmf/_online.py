@@ -12,7 +12,7 @@ from scipy import sparse
 from ..utils._linalg import gram, inner, products_at
 from ..utils._nnls import coordinate_sweeps
 from ._frobenius import FrobeniusProblem
-from ._kl import FILL_SWEEPS, KullbackLeiblerProblem
+from ._kl import KullbackLeiblerProblem
 from ._mu import MultiplicativeProblem
 from ._solvers import make_problem
 from ._weighted import FilledProblem, WeightedProblem
@@ -99,7 +99,7 @@ def block_statistics(X, H, *, beta, penalty, missing, workers, exact=False, max_
     if beta == 2:
         W = problem.solve_W(H)
     elif beta == 1:
-        W = problem.solve_W(H) if exact else _swept(problem, H)
+        W = problem.solve_W(H) if exact else problem.sweep_W(H, _KL_SWEEPS)
     else:
         W = problem.solve_W(H, tol=1e-4, max_iter=max_iter)
     Wt = np.ascontiguousarray(W.T, dtype=H.dtype)
@@ -149,12 +149,6 @@ def _quotient(numerator, denominator, l2, H, beta):
 def exponent_of(beta):
     """γ, for which multiplicative updates to the power of γ are monotone."""
     return 1 / (2 - beta) if beta < 1 else 1 / (beta - 1) if beta > 2 else 1.0
-
-
-def _swept(problem, H):
-    flat = np.ones((len(H), problem.rows.shape[0]), H.dtype)
-    Wt, _, _ = problem.fill_W(H, flat)
-    return problem.step_W(H, Wt, max_sweeps=_KL_SWEEPS - FILL_SWEEPS)[0].T
 
 
 def _complete_sums(problem, Wt, H, beta):
