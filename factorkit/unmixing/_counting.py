@@ -100,16 +100,16 @@ def estimate_n_endmembers(
             Part of the variation that neighbours have in common, which "auto" goes by; NaN where
             neighbours were not compared.
 
-    Warns
-    -----
-    UserWarning
-        For "spatial", where the image is too small to see what neighbours have in common.
-
     Raises
     ------
     ValueError
         For missing or infinite values, fewer than two pixels, an `image_shape` or `mask` that does
         not fit X, and "spatial" where it is not known which pixels are neighbours.
+
+    Warns
+    -----
+    UserWarning
+        For "spatial", where the image is too small to see what neighbours have in common.
 
     See Also
     --------
