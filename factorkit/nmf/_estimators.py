@@ -50,8 +50,8 @@ class NMF(NMFBase):
     solver : {"auto", "cd", "mu"}, default="auto"
         "cd" is coordinate descent, for the Frobenius and the Kullback-Leibler loss; "mu"
         multiplicative updates, for every loss. "auto" takes coordinate descent where it exists,
-        starts it on a part of the samples where that pays, and has its first iterations in single
-        precision.
+        starts it on a part of the samples where that pays, and for the Kullback-Leibler loss on a
+        quadratic near it, and has its first iterations in single precision.
 
     beta_loss : {"frobenius", "kullback-leibler", "itakura-saito"} or float, default="frobenius"
         The divergence; a float is β itself (2, 1 and 0 for the three names). For β <= 0 the data

@@ -68,7 +68,10 @@ def coordinate_sweeps(W, A, G, workers, *, max_sweeps=20, inner_tol=0.01, out=No
     # Most blocks stop after a few sweeps.
     work = 2.0 * n_components**2 * min(max_sweeps, 6)
     blocks = blocks_of(n_samples, work, multiple=CHUNK_BYTES // W.itemsize)
-    out = W if out is None else out
+    if out is None:
+        out = W
+    else:  # the kernel would be compiled once more for a read-only start
+        W = np.require(W, requirements=["C", "W"])
     sums = workers.map(
         lambda start, stop: sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol, out), blocks
     )

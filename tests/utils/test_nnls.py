@@ -230,6 +230,17 @@ def test_the_result_goes_where_it_is_wanted(rng, n_jobs):
         assert_array_equal(result, start)
 
 
+def test_a_read_only_start_compiles_nothing_anew(rng):
+    _, _, A, G = problem(rng, 6)
+    W = np.ones((6, 50))
+    coordinate_sweeps(W, A.copy(), G, WORKERS, out=np.empty_like(W))
+    compiled = len(sweep_columns.signatures)
+    W.flags.writeable = False
+    coordinate_sweeps(W, A.copy(), G, WORKERS, out=np.empty_like(W))
+    assert len(sweep_columns.signatures) == compiled
+    assert_array_equal(W, 1)
+
+
 def one_sweep(W, A, G):
     """Cyclic coordinate descent as it is written in books."""
     W = W.copy()
