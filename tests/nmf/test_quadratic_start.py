@@ -8,7 +8,7 @@ from scipy import sparse
 from factorkit import NMF
 from factorkit.nmf._data import as_data
 from factorkit.nmf._penalty import Penalty
-from factorkit.nmf._quadratic import _ScaledData, quadratic_factors
+from factorkit.nmf._quadratic import _scales, _ScaledData, quadratic_factors
 from factorkit.nmf._solvers import make_problem
 from factorkit.utils._threads import Workers
 
@@ -42,6 +42,17 @@ def test_scaled_data_is_what_it_says(rng, counts, form, n_jobs):
             assert error == pytest.approx(np.sum((Y - W.T @ H) ** 2), rel=1e-12)
 
 
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_the_scales_divide_squares_by_the_root_of_the_sums(counts, form):
+    counts[3], counts[:, 7] = 0, 0
+    row, column = _scales(form(counts), np.float64)
+    sums = counts.sum(axis=1), counts.sum(axis=0)
+    expected = np.sqrt(np.outer(*sums) / (sums[0].mean() * sums[1].mean()))
+    seen = expected > 0
+    assert_allclose(np.outer(row, column)[seen] ** -2, expected[seen], rtol=1e-12)
+    assert row[3] == column[7] == 0
+
+
 def quadratic(X, W, H):
     scale = np.sqrt(np.outer(X.sum(axis=1), X.sum(axis=0)))
     return np.sum((X - W.T @ H)[scale > 0] ** 2 / scale[scale > 0])
@@ -59,6 +70,14 @@ def test_the_quadratic_is_lowered(rng, counts, form):
     assert quadratic(counts, *near) < 1.5 * np.sum(values[4:] ** 2) < 0.3 * quadratic(counts, W, H)
     assert_array_equal(near[0][:, 3], 0)
     assert_array_equal(near[1][:, 7], 0)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_an_exact_start_stays(rng, form):
+    W, H = rng.gamma(0.5, size=(4, 60)), rng.gamma(0.5, size=(4, 50))
+    with Workers(1) as workers:
+        kept = quadratic_factors(form(W.T @ H), W, H, workers)
+    assert_allclose(kept[0].T @ kept[1], W.T @ H, rtol=1e-9)
 
 
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
