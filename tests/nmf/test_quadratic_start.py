@@ -8,7 +8,7 @@ from scipy import sparse
 from factorkit import NMF
 from factorkit.nmf._data import as_data
 from factorkit.nmf._penalty import Penalty
-from factorkit.nmf._quadratic import _scales, _ScaledData, quadratic_factors
+from factorkit.nmf._quadratic import _ScaledData, _scales, quadratic_factors
 from factorkit.nmf._solvers import make_problem
 from factorkit.utils._threads import Workers
 
