@@ -14,26 +14,25 @@ _N_VECTORS = 8
 CHUNK_BYTES = VECTOR_BYTES * _N_VECTORS
 
 
-def _update_component(w, a, G, t, inverse):
+def _update_component(w, A, first, G, t, inverse):
     """One coordinate step for a block of samples; returns the sum of squared changes.
 
-    ``w`` and ``a`` are (n_components, chunk), ``G`` (n_components, n_components).
+    ``w`` is (n_components, chunk), ``G`` (n_components, n_components), ``A`` the linear term of
+    the block from its column `first` on.
     """
-    new = np.maximum(w[t] + (a[t] - G[t] @ w) * inverse, 0)
+    a = A[t, first : first + w.shape[1]]
+    new = np.maximum(w[t] + (a - G[t] @ w) * inverse, 0)
     squares = np.sum((new - w[t]) ** 2)
     w[t] = new
     return squares
 
 
 @intrinsic
-def _update_component_simd(typingctx, w, a, G, t, inverse):
+def _update_component_simd(typingctx, w, A, first, G, t, inverse):
     # The same arithmetic as `_update_component`, in vector instructions.
     def codegen(context, builder, signature, args):
-        w_, a_, G_ = (
-            context.make_array(ty)(context, builder, arg)
-            for ty, arg in zip(signature.args[:3], args[:3], strict=True)
-        )
-        t_, inverse_ = args[3], args[4]
+        w_, A_, G_ = (_array(context, builder, signature, args, i) for i in (0, 1, 3))
+        first_, t_, inverse_ = args[2], args[4], args[5]
         v = Vectors(builder, w.dtype)
         width = constant(v.lanes * _N_VECTORS)
         n_components = builder.extract_value(G_.shape, 0)
@@ -46,7 +45,7 @@ def _update_component_simd(typingctx, w, a, G, t, inverse):
             values = v.pointers(w_.data, builder.mul(r, width), _N_VECTORS)
             return [v.fma(minus_g, v.load(p), s) for p, s in zip(values, gradient, strict=True)]
 
-        start = [v.load(p) for p in v.pointers(a_.data, row, _N_VECTORS)]
+        start = [v.load(p) for p in _block(v, A_, t_, first_)]
         gradient = v.loop(constant(0), n_components, start, subtract_component)
         scale, squares = v.splat(inverse_), v.zero
         for pointer, value in zip(v.pointers(w_.data, row, _N_VECTORS), gradient, strict=True):
@@ -57,13 +56,23 @@ def _update_component_simd(typingctx, w, a, G, t, inverse):
             squares = v.fma(change, change, squares)
         return v.sum(squares)
 
-    return w.dtype(w, a, G, t, inverse), codegen
+    return w.dtype(w, A, first, G, t, inverse), codegen
+
+
+def _array(context, builder, signature, args, i):
+    return context.make_array(signature.args[i])(context, builder, args[i])
+
+
+def _block(v, A_, t, first):
+    """Pointers to the vectors of component t from column `first` on."""
+    offset = v.builder.add(v.builder.mul(t, v.builder.extract_value(A_.shape, 1)), first)
+    return v.pointers(A_.data, offset, _N_VECTORS)
 
 
 @overload(_update_component, inline="always")
-def _overload_update_component(w, a, G, t, inverse):
-    def update(w, a, G, t, inverse):
-        return _update_component_simd(w, a, G, t, inverse)
+def _overload_update_component(w, A, first, G, t, inverse):
+    def update(w, A, first, G, t, inverse):
+        return _update_component_simd(w, A, first, G, t, inverse)
 
     return update
 
@@ -75,10 +84,9 @@ def _read_ahead(A, t, first):
 @intrinsic
 def _simd_read_ahead(typingctx, A, t, first):
     def codegen(context, builder, signature, args):
-        A_ = context.make_array(signature.args[0])(context, builder, args[0])
+        A_ = _array(context, builder, signature, args, 0)
         v = Vectors(builder, A.dtype)
-        offset = builder.add(builder.mul(args[1], builder.extract_value(A_.shape, 1)), args[2])
-        for pointer in v.pointers(A_.data, offset, _N_VECTORS):
+        for pointer in _block(v, A_, args[1], args[2]):
             v.prefetch(pointer)
         return context.get_dummy_value()
 
@@ -88,6 +96,60 @@ def _simd_read_ahead(typingctx, A, t, first):
 @overload(_read_ahead, inline="always")
 def _overload_read_ahead(A, t, first):
     return lambda A, t, first: _simd_read_ahead(A, t, first)
+
+
+def _take_block(W, t, first, w):
+    """Component t of a block of samples, from column `first` of W on, into `w`."""
+    w[t] = W[t, first : first + w.shape[1]]
+
+
+@intrinsic
+def _simd_take_block(typingctx, W, t, first, w):
+    def codegen(context, builder, signature, args):
+        W_, w_ = (_array(context, builder, signature, args, i) for i in (0, 3))
+        v = Vectors(builder, W.dtype)
+        places = _block(v, w_, args[1], constant(0))
+        for pointer, place in zip(_block(v, W_, args[1], args[2]), places, strict=True):
+            v.store(v.load(pointer), place)
+        return context.get_dummy_value()
+
+    return types.void(W, t, first, w), codegen
+
+
+@overload(_take_block, inline="always")
+def _overload_take_block(W, t, first, w):
+    return lambda W, t, first, w: _simd_take_block(W, t, first, w)
+
+
+def _give_block(w, A, t, first, out):
+    """Component t of a block into `out`, which may be A; returns w · a and w · w."""
+    columns = slice(first, first + w.shape[1])
+    sums = np.sum(w[t] * A[t, columns]), np.sum(w[t] * w[t])
+    out[t, columns] = w[t]
+    return sums
+
+
+@intrinsic
+def _simd_give_block(typingctx, w, A, t, first, out):
+    def codegen(context, builder, signature, args):
+        w_, A_, out_ = (_array(context, builder, signature, args, i) for i in (0, 1, 4))
+        t_, first_ = args[2:4]
+        v = Vectors(builder, w.dtype)
+        product = square = v.zero
+        blocks = _block(v, w_, t_, constant(0)), _block(v, A_, t_, first_), _block(v, out_, t_, first_)
+        for source, linear, place in zip(*blocks, strict=True):
+            x = v.load(source)
+            product = v.fma(x, v.load(linear), product)
+            square = v.fma(x, x, square)
+            v.store(x, place)
+        return context.make_tuple(builder, signature.return_type, v.sums([product, square]))
+
+    return types.UniTuple(w.dtype, 2)(w, A, t, first, out), codegen
+
+
+@overload(_give_block, inline="always")
+def _overload_give_block(w, A, t, first, out):
+    return lambda w, A, t, first, out: _simd_give_block(w, A, t, first, out)
 
 
 @kernel(reduces=True)
@@ -100,7 +162,7 @@ def sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol, out):
     n_components = W.shape[0]
     chunk = CHUNK_BYTES // W.itemsize
     w = np.zeros((n_components, chunk), W.dtype)
-    a = np.zeros((n_components, chunk), W.dtype)
+    rest = np.zeros((n_components, chunk), W.dtype)
     inverse = np.zeros(n_components, W.dtype)
     for t in range(n_components):
         if G[t, t] > 0:
@@ -108,15 +170,16 @@ def sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol, out):
     total, linear, squared_norm = 0.0, 0.0, 0.0
     for first in range(start, stop, chunk):
         width = min(chunk, stop - first)
-        # Assigning slices would cost Numba as much as five sweeps of ten components.
+        whole = width == chunk
+        # Lanes beyond the last column hold zeros with a zero gradient: they stay at zero.
+        a, begin = (A, first) if whole else (rest, 0)
         for t in range(n_components):
-            for i in range(width):
-                w[t, i] = W[t, first + i]
-                a[t, i] = A[t, first + i]
-            # Lanes beyond the end hold zeros with a zero gradient: they stay at zero.
-            for i in range(width, chunk):
-                w[t, i] = 0
-                a[t, i] = 0
+            if whole:
+                _take_block(W, t, first, w)
+                continue
+            for i in range(chunk):
+                w[t, i] = W[t, first + i] if i < width else 0
+                rest[t, i] = A[t, first + i] if i < width else 0
         first_decrease = 0.0
         for sweep in range(max_sweeps):
             decrease = 0.0
@@ -126,7 +189,7 @@ def sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol, out):
                     _read_ahead(W, t, first + chunk)
                     _read_ahead(A, t, first + chunk)
                 if inverse[t] > 0:
-                    squares = _update_component(w, a, G, t, inverse[t])
+                    squares = _update_component(w, a, begin, G, t, inverse[t])
                     decrease += G[t, t] * squares
                     if sweep == 0:
                         total += squares
@@ -135,16 +198,13 @@ def sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol, out):
             if decrease <= inner_tol * first_decrease:
                 break
         for t in range(n_components):
-            # In the precision of W, over so few, rounding does not add up. In a loop without a
-            # store: beside one, the order of a sum hangs on where arrays lie.
-            product, square = W.dtype.type(0), W.dtype.type(0)
-            for i in range(width):
-                product += a[t, i] * w[t, i]
-                square += w[t, i] * w[t, i]
-            for i in range(width):
-                out[t, first + i] = w[t, i]
+            # In the precision of W, over so few, rounding does not add up.
+            product, square = _give_block(w, a, t, begin, out if whole else rest)
             linear += np.float64(product)
             squared_norm += np.float64(square)
+            if not whole:
+                for i in range(width):
+                    out[t, first + i] = w[t, i]
     return total, linear, squared_norm
 
 
