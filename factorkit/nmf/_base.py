@@ -164,9 +164,10 @@ def _check_factor(A, shape, whom, *, may_vanish=False):
             f"Array with wrong second dimension passed to {whom}. Expected {shape}, but got "
             f"{A.shape}."
         )
-    if not np.isfinite(A).all():
+    smallest, largest = A.min(initial=0), A.max(initial=0)  # NaN where A holds one
+    if not (np.isfinite(smallest) and np.isfinite(largest)):
         raise ValueError(f"Array passed to {whom} holds NaN or infinity.")
-    if (A < 0).any():
+    if smallest < 0:
         raise ValueError(f"Negative values in data passed to {whom}.")
-    if not may_vanish and not A.any():
+    if not may_vanish and largest == 0:
         raise ValueError(f"Array passed to {whom} is full of zeros.")

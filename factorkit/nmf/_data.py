@@ -1,5 +1,7 @@
 """The two products with X that a half step needs, dense and sparse, in fixed blocks."""
 
+from itertools import pairwise
+
 import numpy as np
 from scipy import sparse
 
@@ -19,6 +21,13 @@ _WIDE = 1024
 _CAST = 2**17
 # Rows that are summed in single precision: of many equal ones rounding adds up.
 _SUMMED = 2**15
+# Entries a feature that make a block of samples worth an array of its own, and products that make
+# some of the components worth a thread.
+_WORTH_ARRAY, _WORTH_THREAD = 100, 5e6
+# Bytes of a line of the cache.
+_NARROW = 64
+# Vectors of components at a time: the sums and their transpose take less memory.
+_VECTORS = 4
 
 
 class DenseData:
@@ -115,7 +124,11 @@ def _multiply_cast(F, M, workers):
 
 
 class SparseData:
-    """A CSR X whose unstored entries are zeros; never made dense, and not copied."""
+    """A CSR X whose unstored entries are zeros; never made dense.
+
+    Where few components in single precision leave most of the time to reading X in double, its
+    values are kept in single precision too: 4 bytes an entry of 12 or more.
+    """
 
     is_sparse = True
 
@@ -123,6 +136,17 @@ class SparseData:
         self.X = X
         self.shape = X.shape
         self.dtype = X.dtype
+        self._single = None
+
+    def _parts(self, F):
+        """X for a product with F: row starts, columns, values."""
+        X = self.X
+        if F.dtype == X.dtype or F.dtype == np.float64 or len(F) * F.itemsize > _NARROW:
+            self._single = None
+            return X.indptr, X.indices, X.data
+        if self._single is None:
+            self._single = X.data.astype(F.dtype)
+        return X.indptr, X.indices, self._single
 
     @property
     def T(self):
@@ -151,37 +175,61 @@ class SparseData:
         )
 
     def times_samples(self, Wt, workers):
-        X, n_components = self.X, Wt.shape[0]
-        shape = X.shape[1], padded_width(n_components, Wt.dtype)
+        X = self.X
+        n_samples, n_features = X.shape
+        # Each block of samples adds up in an array of its own, so it must be worth one.
+        per_sample = X.nnz / max(n_samples, 1)
+        most = _WORTH_ARRAY * n_features
+        blocks = blocks_of(n_samples, per_sample, target=most, smallest=n_samples // 4 + 1)
+        # Threads that are left over share the components, which changes no bit.
+        n_shares = -(-workers.n_jobs // len(blocks))
+        panels = self._panels(Wt, n_shares)
+        out = np.empty((len(Wt), n_features), Wt.dtype)
+        for first in range(0, len(panels), n_shares):
+            self._sum_panels(Wt, panels[first : first + n_shares], blocks, workers, out)
+        return out
 
-        def block(start, stop):
-            out = aligned_zeros(shape, Wt.dtype)
-            if stop - start <= _SUMMED or Wt.dtype == np.float64:
-                csr_transposed_products(X.indptr, X.indices, X.data, Wt, out, start, stop)
-                return out
-            total = np.zeros(shape)
-            for first in range(start, stop, _SUMMED):
-                last = min(first + _SUMMED, stop)
-                csr_transposed_products(X.indptr, X.indices, X.data, Wt, out, first, last)
-                total += out
-                out[:] = 0
-            return total
+    def _sum_panels(self, Wt, panels, blocks, workers, out):
+        X_parts = self._parts(Wt)
+        tasks = [(slice(*panel), *block) for panel in panels for block in blocks]
+        sums = workers.map(lambda panel, *block: self._sum(X_parts, Wt[panel], *block), tasks)
+        for first, last in panels:
+            total, *others = (sums.pop(0) for _ in blocks)
+            for other in others:
+                total += other
+            out[first:last] = total[:, : last - first].T
 
-        # Each block adds up in an array of its own: at most four, however many the threads.
-        work = 2.0 * n_components * (X.nnz / max(X.shape[0], 1) + 1)
-        blocks = blocks_of(X.shape[0], work, target=2.5e7, smallest=X.shape[0] // 4 + 1)
-        first, *others = workers.map(block, blocks)
-        for other in others:
-            first += other
-        return np.ascontiguousarray(first[:, :n_components].T, dtype=Wt.dtype)
+    def _panels(self, Wt, n_panels):
+        """Parts of the components that are whole vectors, so many where that is worth it."""
+        lanes = padded_width(1, Wt.dtype)
+        n_vectors = -(-len(Wt) // lanes)
+        n_panels = min(n_panels, n_vectors, int(self.X.nnz * len(Wt) / _WORTH_THREAD))
+        n_panels = max(n_panels, -(-n_vectors // _VECTORS))
+        ends = [min(lanes * (n_vectors * i // n_panels), len(Wt)) for i in range(n_panels + 1)]
+        return list(pairwise(ends))
+
+    def _sum(self, X_parts, Wt, start, stop):
+        """``X[start:stop].T @ Wt[:, start:stop].T``, padded."""
+        shape = self.shape[1], padded_width(len(Wt), Wt.dtype)
+        out = aligned_zeros(shape, Wt.dtype)
+        if stop - start <= _SUMMED or Wt.dtype == np.float64:
+            csr_transposed_products(*X_parts, Wt, out, start, stop)
+            return out
+        total = np.zeros(shape)
+        for first in range(start, stop, _SUMMED):
+            csr_transposed_products(*X_parts, Wt, out, first, min(first + _SUMMED, stop))
+            total += out
+            out[:] = 0
+        return total
 
     def times_features(self, H, workers):
         X, n_components = self.X, H.shape[0]
+        X_parts = self._parts(H)
         padded = padded_rows(H)
         out = np.empty((n_components, X.shape[0]), dtype=H.dtype)
         work = 2.0 * n_components * (X.nnz / max(X.shape[0], 1) + 1)
         workers.map(
-            lambda start, stop: csr_products(X.indptr, X.indices, X.data, padded, out, start, stop),
+            lambda start, stop: csr_products(*X_parts, padded, out, start, stop),
             blocks_of(X.shape[0], work),
         )
         return out

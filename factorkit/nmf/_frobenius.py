@@ -64,7 +64,7 @@ class FrobeniusProblem(Problem):
         A = self.data.times_features(H, self.workers)
         p = self.penalty
         G = gram(H)
-        start = in_scale(Wt, A, G, safe)
+        start = in_scale(Wt, A, G, safe)  # then H is in scale too
         new, residual, product = self._sweep(A, G, start, p.l1_W, p.l2_W, **accuracy)
         value = self._value(product, G, new, (new, H)) + p.value(new, H) if valued else None
         return new, residual, value
@@ -73,8 +73,7 @@ class FrobeniusProblem(Problem):
         A = self.data.times_samples(Wt, self.workers)
         p = self.penalty
         G = gram(Wt)
-        start = in_scale(H, A, G, safe)
-        new, residual, product = self._sweep(A, G, start, p.l1_H, p.l2_H, **accuracy)
+        new, residual, product = self._sweep(A, G, H, p.l1_H, p.l2_H, **accuracy)
         value = self._value(product, G, new, (Wt, new)) + p.value(Wt, new) if valued else None
         return new, residual, value
 

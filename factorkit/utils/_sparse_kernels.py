@@ -5,7 +5,7 @@ from numba import types
 from numba.extending import intrinsic, overload
 
 from ._jit import kernel
-from ._vector_ir import INDEX, VECTOR_BYTES, Vectors
+from ._vector_ir import INDEX, VECTOR_BYTES, Vectors, constant
 
 # Bytes of a line of the cache.
 _LINE = 64
@@ -19,6 +19,9 @@ def _add_rows(values, columns, start, stop, F, first, row, n_vectors):
 
 
 def _make_simd(n_vectors):
+    # One sum waits for its last product: few vectors need several to keep the processor busy.
+    n_sums = max(4 // n_vectors, 1)
+
     @intrinsic
     def add_rows(typingctx, values, columns, start, stop, F, first, row):
         def codegen(context, builder, signature, args):
@@ -38,7 +41,18 @@ def _make_simd(n_vectors):
                 pointers = v.pointers(F_.data, offset, n_vectors)
                 return [v.fma(x, v.load(q), s) for q, s in zip(pointers, sums, strict=True)]
 
-            sums = v.loop(start_, stop_, [v.zero] * n_vectors, add_row)
+            def add_group(p, sums):
+                parts = [sums[u * n_vectors : (u + 1) * n_vectors] for u in range(n_sums)]
+                added = [add_row(builder.add(p, constant(u)), part) for u, part in enumerate(parts)]
+                return sum(added, [])
+
+            zeros = [v.zero] * (n_vectors * n_sums)
+            p, sums = v.loop_by(n_sums, start_, stop_, zeros, add_group)
+            while len(sums) > n_vectors:
+                half = len(sums) // 2
+                sums = [builder.fadd(*pair) for pair in zip(sums[:half], sums[half:], strict=True)]
+            if n_sums > 1:
+                _, sums = v.loop_by(1, p, stop_, sums, add_row)
             for pointer, value in zip(v.pointers(row_.data, first_, n_vectors), sums, strict=True):
                 v.store(value, pointer)
             return context.get_dummy_value()
@@ -78,21 +92,22 @@ def csr_products(indptr, columns, values, F, out, first_row, last_row):
     """
     n_components = out.shape[0]
     lanes = VECTOR_BYTES // F.itemsize
-    row = np.zeros(F.shape[1], F.dtype)
-    for i in range(first_row, last_row):
-        start, stop = np.int64(indptr[i]), np.int64(indptr[i + 1])
-        if start == stop:
-            out[:, i] = 0
-            continue
-        first = 0
-        left = F.shape[1] // lanes
-        while left > 0:
-            n_vectors = 8 if left >= 8 else min(left, 4)
-            _add_rows(values, columns, start, stop, F, first, row, n_vectors)
-            first += n_vectors * lanes
-            left -= n_vectors
+    # A line of the cache for each component in `out`, filled at once.
+    group = np.zeros((_LINE // 4, F.shape[1]), F.dtype)
+    for begin in range(first_row, last_row, len(group)):
+        n_rows = min(len(group), last_row - begin)
+        for r in range(n_rows):
+            start, stop = np.int64(indptr[begin + r]), np.int64(indptr[begin + r + 1])
+            first = 0
+            left = F.shape[1] // lanes
+            while left > 0:
+                n_vectors = 8 if left >= 8 else min(left, 4)
+                _add_rows(values, columns, start, stop, F, first, group[r], n_vectors)
+                first += n_vectors * lanes
+                left -= n_vectors
         for t in range(n_components):
-            out[t, i] = row[t]
+            for r in range(n_rows):
+                out[t, begin + r] = group[r, t]
 
 
 def _add_to_rows(values, columns, start, stop, row, first, out, n_vectors):
@@ -201,5 +216,13 @@ def padded_rows(F, zero_rows=0):
     n_components, n_rows = F.shape
     shape = n_rows + zero_rows, padded_width(n_components, F.dtype)
     padded = aligned_zeros(shape, F.dtype)
-    padded[:n_rows, :n_components] = F.T
+    _transpose(np.require(F, requirements=["C", "W"]), padded)
     return padded
+
+
+@kernel
+def _transpose(F, out):
+    for first in range(0, F.shape[1], _LINE // 4):
+        for j in range(first, min(first + _LINE // 4, F.shape[1])):
+            for t in range(F.shape[0]):
+                out[j, t] = F[t, j]

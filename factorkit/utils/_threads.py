@@ -110,9 +110,9 @@ class Workers:
         _one_blas_thread.__exit__(*exc_info)
 
     def map(self, function, blocks):
-        """List of ``function(start, stop)`` over the blocks, in their order."""
+        """List of ``function(*block)`` over the blocks, mostly (start, stop), in their order."""
         if self._pool is None or len(blocks) == 1:
-            return [function(start, stop) for start, stop in blocks]
+            return [function(*block) for block in blocks]
         return list(self._pool.map(lambda block: function(*block), blocks))
 
 

@@ -234,3 +234,28 @@ class Vectors:
         builder.cbranch(builder.icmp_signed("<", following, stop), block, after)
         builder.position_at_end(after)
         return results
+
+    def loop_by(self, step, start, stop, carried, body):
+        """A loop over counters ``step`` apart, for as long as a whole step is left.
+
+        Returns the counter of what is left and the last values; it may take no turn.
+        """
+        builder = self.builder
+        entry = builder.block
+        head, block, after = (builder.append_basic_block(n) for n in ("head", "turn", "after"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        counter = builder.phi(INDEX)
+        values = [builder.phi(self.type) for _ in carried]
+        following = builder.add(counter, constant(step))
+        builder.cbranch(builder.icmp_signed("<=", following, stop), block, after)
+        builder.position_at_end(block)
+        results = body(counter, values)
+        builder.branch(head)
+        for phi, first, result in zip(
+            (counter, *values), (start, *carried), (following, *results), strict=True
+        ):
+            phi.add_incoming(first, entry)
+            phi.add_incoming(result, block)
+        builder.position_at_end(after)
+        return counter, values
