@@ -17,7 +17,7 @@ _RESOLUTION = 10
 
 # A draft in single precision ends where an iteration lowers the objective by less than this part,
 # and does not begin where the first half step is less than this: a good start has digits to lose.
-_DRAFTED, _SETTLED = 1e-5, 0.03
+_DRAFTED, _SETTLED = 1e-5, 0.01
 # It also ends where the objective has not four digits left: an objective is this many times what
 # it may be wrong by, or more.
 DIGITS = 1e4

@@ -11,7 +11,7 @@ from ..utils._sklearn import StrOptions, fit_method, iterate_with_callbacks
 from ..utils._threads import Workers
 from ..utils._validation import check_weights
 from ._base import NMFBase
-from ._init import NNDSVD, completed, initialize, random_start, start_fill
+from ._init import NNDSVD, Start, completed, initialize, random_start, start_fill
 from ._solvers import beta_of, factorize, make_fit_problem
 
 
@@ -58,9 +58,10 @@ class NMF(NMFBase):
         must be positive.
 
     tol : float, default=1e-3
-        The fit ends when the step that is still to take, in the worse of the two factors, is at
-        most `tol` times the factor's norm: a scaled projected gradient, free of the units of X.
-        0 always takes `max_iter` iterations.
+        The fit ends when the steps that are still to take, in the worse of the two factors, are
+        at most `tol` times the data: a scaled projected gradient, free of the units of X (for
+        the Frobenius loss of what it changes in W H, beside the norm of X; for other losses of
+        the factor, beside its own). 0 always takes `max_iter` iterations.
 
     max_iter : int, default=200
         Most iterations; a start that is found on a part of the samples counts as one.
@@ -258,9 +259,11 @@ class NMF(NMFBase):
         rng = check_random_state(self.random_state)
         with Workers(self.n_jobs) as workers:
             by_row = sample_weight if entry_weight is None else None
-            start = [*self._start(X, by_row, W, H, rng, workers)]
+            start = self._start(X, by_row, W, H, rng, workers)
             problem, scale = self._problem(X, sample_weight, entry_weight, penalty, workers, rng)
-            start[0] = start[0] if scale is None else start[0] * scale
+            if scale is not None:
+                Wt, H = start.whole()
+                start = Start.given(Wt * scale, H)
             with iterate_with_callbacks(
                 self, self.max_iter, X_given, attributes=partial(self._as_fitted, X.dtype)
             ) as report:
@@ -283,7 +286,7 @@ class NMF(NMFBase):
 
     def _start(self, X, sample_weight, W, H, rng, workers):
         if self.init == "custom":
-            return self._check_start(X, W, H)
+            return Start.given(*self._check_start(X, W, H))
         if W is not None or H is not None:
             warnings.warn(
                 "When init!='custom', provided W or H are ignored. Set init='custom' to use them "
@@ -304,16 +307,18 @@ class NMF(NMFBase):
         k = self._start_components(X)
         complete, mean = completed(X, self.missing, needed=self.init in NNDSVD)
         if complete is None:
-            return random_start(X.shape, k, mean, rng, X.dtype)
-        return initialize(
-            complete,
-            k,
-            self.init,
-            rng,
-            workers,
-            weight=sample_weight,
+            return Start.given(*random_start(X.shape, k, mean, rng, X.dtype))
+        make = partial(
+            initialize,
+            n_components=k,
+            init=self.init,
+            random_state=rng,
+            workers=workers,
             fill=start_fill(beta, multiplicative),
         )
+        if sample_weight is not None or k > min(X.shape):
+            return Start.given(*make(complete, weight=sample_weight))
+        return Start(make, complete, k)
 
     def _problem(self, X, sample_weight, entry_weight, penalty, workers, rng):
         """(The problem; what it multiplies the rows of W by, or None.)"""

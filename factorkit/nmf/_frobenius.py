@@ -10,7 +10,7 @@ needs W^T X and W^T W alone, which blocks of samples can send from anywhere.
 import numpy as np
 
 from ..utils._linalg import drop_dead, gram, inner
-from ..utils._nnls import coordinate_sweeps, solve_nnls
+from ..utils._nnls import clipped_solution, coordinate_sweeps, solve_nnls
 from ._problem import Problem
 
 
@@ -115,14 +115,19 @@ class FrobeniusProblem(Problem):
             new[order] = A
         if l1:
             drop_dead(new, G)
-        return new, swept.first_step / swept.norm if swept.norm else 0.0, product
+        return new, self._relative(swept.step), product
 
     def fill_W(self, H, Wt):
         """W for all samples after H came from a part of them.
 
-        Solved well, or the first full iterations go into what coarse sweeps left over.
+        Sweeps from another start would leave over what the first full iterations then go into: as
+        much as the objective itself, where components are nearly collinear.
         """
-        return self.step_W(H, Wt, valued=True, max_sweeps=200, inner_tol=1e-7)
+        A = self.data.times_features(H, self.workers)
+        p, G = self.penalty, gram(H)
+        start = clipped_solution(A - A.dtype.type(p.l1_W), G + p.l2_W * np.eye(len(G)))
+        new, residual, product = self._sweep(A, G, start, p.l1_W, p.l2_W, max_sweeps=60, inner_tol=1e-4)
+        return new, residual, self._value(product, G, new, (new, H)) + p.value(new, H)
 
     def loss(self, Wt, H):
         """½ ‖X − W H‖² from the residuals, which keep the digits that a good fit needs."""
@@ -139,13 +144,13 @@ class FrobeniusProblem(Problem):
         return solve_nnls(A - self.penalty.l1_W, G, self.workers)
 
     def residual_W(self, Wt, H):
-        """‖min(W, (W G − A) / diag G)‖ / ‖W‖."""
+        """‖min(W, (W G − A) / diag G) √diag G‖ / ‖X‖."""
         A = self.data.times_features(H, self.workers)
-        return _scaled_residual(Wt, H, A, self.penalty.l1_W, self.penalty.l2_W)
+        return self._relative(_newton_step(Wt, H, A, self.penalty.l1_W, self.penalty.l2_W))
 
     def residual_H(self, Wt, H):
         A = self.data.times_samples(Wt, self.workers)  # without a transpose of X
-        return _scaled_residual(H, Wt, A, self.penalty.l1_H, self.penalty.l2_H)
+        return self._relative(_newton_step(H, Wt, A, self.penalty.l1_H, self.penalty.l2_H))
 
 
 def in_scale(F, A, G, safe):
@@ -156,7 +161,8 @@ def in_scale(F, A, G, safe):
     return F * F.dtype.type(product / norm) if product > 0 and norm > 0 else F
 
 
-def _scaled_residual(F, other, A, l1, l2):
+def _newton_step(F, other, A, l1, l2):
+    """The length, in the unit of the data, of the projected Newton steps of all coordinates."""
     G = gram(other) + l2 * np.eye(len(other))
     curvature = np.diag(G)[:, None]
     # In place: this is where a fit needs most memory.
@@ -167,5 +173,5 @@ def _scaled_residual(F, other, A, l1, l2):
     np.minimum(F, step, out=step)
     dead = curvature[:, 0] <= 0
     step[dead] = F[dead] if l1 else 0
-    norm = np.linalg.norm(F)
-    return float(np.linalg.norm(step) / norm) if norm else float(np.any(step))
+    step *= np.sqrt(np.where(dead[:, None], 1, curvature)).astype(step.dtype, copy=False)
+    return float(np.linalg.norm(step))

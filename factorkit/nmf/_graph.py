@@ -7,7 +7,7 @@ from scipy import sparse
 from sklearn.neighbors import kneighbors_graph
 
 from ..utils._jit import kernel
-from ..utils._linalg import gram, squared_norm
+from ..utils._linalg import gram
 from ..utils._sklearn import Interval, StrOptions, fit_method
 from ._data import as_data
 from ._estimators import NMF
@@ -252,8 +252,7 @@ class GraphProblem(FrobeniusProblem):
             smoothing,
         )
         new = np.ascontiguousarray(W.T.astype(Wt.dtype))
-        norm = np.sqrt(squared_norm(new))
-        return new, np.sqrt(moved) / norm if norm else 0.0, None
+        return new, self._relative(np.sqrt(moved)), None
 
     def is_cancelled(self, value, dtype):
         return False
@@ -277,7 +276,10 @@ class GraphProblem(FrobeniusProblem):
 
 @kernel(reduces=True)
 def sweep_graph(W, A, G, l1, indptr, neighbors, affinity, degrees, smoothing):
-    """One pass over the samples, two coordinate sweeps each; returns the squared change."""
+    """One pass over the samples, two coordinate sweeps each.
+
+    Returns the squared length of the first sweep's steps, in the unit of the data.
+    """
     n_samples, k = W.shape
     pull = np.empty(k)
     moved = 0.0
@@ -298,6 +300,6 @@ def sweep_graph(W, A, G, l1, indptr, neighbors, affinity, degrees, smoothing):
                 new = max(0.0, W[i, t] + (target - smoothing[t] * degrees[i] * W[i, t]) / curvature)
                 change = new - W[i, t]
                 if sweep == 0:
-                    moved += change * change
+                    moved += curvature * change * change
                 W[i, t] = new
     return moved

@@ -10,6 +10,55 @@ from ._svd import leading_triplets
 NNDSVD = ("nndsvd", "nndsvda", "nndsvdar")
 
 
+class Start:
+    """Where a fit begins, made once it is known for which samples.
+
+    Parameters
+    ----------
+    make : callable
+        ``make(X)``: starting factors for X or for some of its rows or columns.
+    X : ndarray or csr_array
+        Without missing entries.
+    n_components : int
+    pair : tuple of two ndarrays, default=None
+        W transposed and H for all of X, where they are there.
+    """
+
+    def __init__(self, make, X, n_components, *, pair=None, axis=0):
+        self.n_components = n_components
+        self._make, self._X, self._pair, self._axis = make, X, pair, axis
+
+    @classmethod
+    def given(cls, Wt, H):
+        return cls(None, None, len(H), pair=(Wt, H))
+
+    def whole(self):
+        """W transposed and H."""
+        if self._pair is None:
+            self._pair = self._make(self._X)
+        return self._turned(self._pair)
+
+    def of(self, chosen):
+        """The same for some of the samples: of `whole`, if it was made, else from them alone."""
+        if self._pair is not None:
+            Wt, H = self.whole()
+            return Wt[:, chosen], H
+        X = self._X[chosen] if self._axis == 0 else self._X[:, chosen]
+        return self._turned(self._make(X))
+
+    def transposed(self):
+        """The start of the transposed problem."""
+        pair = None if self._pair is None else self._pair
+        return Start(self._make, self._X, self.n_components, pair=pair, axis=1 - self._axis)
+
+    def forget(self):
+        """Keep no factors that the fit has gone on from."""
+        self._pair = None
+
+    def _turned(self, pair):
+        return pair if self._axis == 0 else pair[::-1]
+
+
 def start_fill(beta, multiplicative):
     """The `fill` of `initialize` for a loss and a method.
 

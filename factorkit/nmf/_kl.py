@@ -119,7 +119,7 @@ class KullbackLeiblerProblem(Problem):
     def fill_W(self, H, Wt):
         """W for all samples after H came from a part of them."""
         if not self.rows.is_complete:
-            flat = self._flat_start(H, Wt.dtype)
+            flat = self._flat_start(H, H.dtype)
             return self.step_W(H, flat, valued=True, max_sweeps=_FILL_SWEEPS)
         mean = np.asarray(self.rows.X[::_EVERY].mean(axis=0), dtype=np.float64)
         mean = np.maximum(mean, 1e-3 * self.mean)

@@ -14,8 +14,8 @@ class Problem:
     A subclass has `penalty` and writes
 
     - ``step_W(H, Wt, safe=False, valued=False)``: an approximate minimizer over W from the start
-      Wt, the size of the step that was still to take, relative to W's norm, and, if `valued`, the
-      objective at the new pair (else None). With `safe` the objective must not rise; `safe` is
+      Wt, the size of the step that was still to take, relative to the data's norm or to W's, and,
+      if `valued`, the objective at the new pair (else None). With `safe` the objective must not rise; `safe` is
       None in a first iteration, whose start may be far from X in size. Where there is a `typical`
       size, factors in single precision are taken for data in double;
     - ``step_H(Wt, H, safe=False, valued=False)``: the same over H;
@@ -24,6 +24,8 @@ class Problem:
 
     # Options of `alternate`.
     keep, extrapolated = 0.0, True
+    # Whether `fill_W` goes on from coefficients that there are.
+    fill_needs_start = False
     # Samples that `coarse_start` takes at least for each feature.
     coarse_rows_per_feature = 3
     # The size of the entries of the data; None where steps take factors of the data's precision
@@ -62,6 +64,11 @@ class Problem:
     def is_cancelled(self, value, dtype):
         """Whether a loss has too few digits as a difference, and is taken from the residuals."""
         return value < DIGITS * np.finfo(dtype).eps * self.magnitude
+
+    def _relative(self, length):
+        """A length in the unit of the data, as a part of the norm of the data."""
+        norm = np.sqrt(2 * self.half_squared_norm)
+        return float(length / norm) if norm else float(length > 0)
 
     def rounding(self, value, dtype):
         """What a loss of this size may be wrong by."""

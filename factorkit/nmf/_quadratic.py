@@ -76,7 +76,7 @@ def quadratic_coefficients(X, H, mean, workers):
     swept = coordinate_sweeps(
         np.outer(flat, size), A, G, workers, max_sweeps=20, inner_tol=1e-3, out=A
     )
-    return A, swept.first_step / swept.norm if swept.norm else 0.0
+    return A, swept.step / np.sqrt(swept.linear) if swept.linear > 0 else 0.0
 
 
 def _scales(X, dtype):

@@ -135,8 +135,7 @@ def factorize(problem, start, *, coarse, **options):
     ----------
     problem : object
         From `make_problem`.
-    start : list of two ndarrays
-        W transposed and H; emptied.
+    start : Start
     coarse : bool
         Begin on a part of the samples, and in single precision, where that pays.
     **options
@@ -146,7 +145,9 @@ def factorize(problem, start, *, coarse, **options):
     -------
     Wt, H, trace
     """
-    solved = None
     if coarse and hasattr(problem, "part"):
-        start[0], start[1], solved = coarse_start(problem, *start)
-    return problem.alternate(start, draft=coarse, solved=solved, **options)
+        *pair, solved = coarse_start(problem, start)
+    else:
+        pair, solved = list(start.whole()), None
+    start.forget()
+    return problem.alternate(pair, draft=coarse, solved=solved, **options)

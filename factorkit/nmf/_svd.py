@@ -10,7 +10,7 @@ from ._data import as_data
 # about this many rows or columns.
 _SMALL_SIDE = 300
 # More columns than are wanted, and passes over X and back: a start needs no more accuracy.
-_OVERSAMPLES, _PASSES = 10, 2
+_OVERSAMPLES, _PASSES = 10, 3
 # Directions shorter than this part of the longest are rounding.
 _RESOLUTION = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-10}
 # Sizes of entries that leave single precision room for squares.

@@ -9,7 +9,7 @@ pairs of components, at BLAS's speed; for a sparse one they are summed entry by 
 
 import numpy as np
 
-from ..utils._linalg import drop_dead, gram, row_grams, squared_norm
+from ..utils._linalg import drop_dead, gram, row_grams
 from ..utils._nnls import coordinate_sweeps, solve_nnls_rows
 from ..utils._threads import blocks_of
 from ._problem import Problem
@@ -34,8 +34,12 @@ class WeightedProblem(Problem):
                 for x, v in rows.values()
             )
             half_squared_norm = 0.5 * sum(squares)
-        self.half_squared_norm = self.magnitude = half_squared_norm
+        self.half_squared_norm = half_squared_norm
         self._transposed = None
+
+    @property
+    def magnitude(self):
+        return self.half_squared_norm
 
     @property
     def data(self):
@@ -56,9 +60,8 @@ class WeightedProblem(Problem):
         new = Wt.copy()
         # The first iteration's start may be far from X in size: it needs more sweeps.
         moved, value = self._sweep(new, H, 50 if safe is None else max_sweeps, inner_tol)
-        norm = np.sqrt(squared_norm(new))
         objective = value + self.half_squared_norm + self.penalty.value(new, H)
-        return new, np.sqrt(moved) / norm if norm else 0.0, objective
+        return new, self._relative(np.sqrt(moved)), objective
 
     def is_cancelled(self, value, dtype):
         return False  # always taken as a difference
@@ -82,7 +85,7 @@ class WeightedProblem(Problem):
         return W
 
     def residual_W(self, Wt, H):
-        """‖min(W, gradient / curvature)‖ / ‖W‖."""
+        """‖min(W, gradient / curvature) √curvature‖ / ‖X‖."""
         step = np.zeros(Wt.shape)
         F = Wt.astype(np.float64)
         ridge = self.penalty.l2_W * np.eye(len(H))
@@ -94,14 +97,13 @@ class WeightedProblem(Problem):
             gradient = np.einsum("itu,ui->ti", Q, f) - A + self.penalty.l1_W
             alive = curvature > 0
             newton = np.divide(gradient, curvature, out=np.zeros_like(f), where=alive)
-            step[:, start:stop] = np.minimum(f, newton)
+            step[:, start:stop] = np.minimum(f, newton) * np.sqrt(np.where(alive, curvature, 1))
 
         self.map_blocks(np.ascontiguousarray(H, dtype=np.float64), measure)
-        norm = np.linalg.norm(F)
-        return float(np.linalg.norm(step) / norm) if norm else float(np.any(step))
+        return self._relative(np.linalg.norm(step))
 
     def _sweep(self, Wt, H, max_sweeps, inner_tol):
-        """Sweep all rows in place: (squared change of the first sweep, Σ ½ w G w − a·w)."""
+        """Sweep all rows in place: (squared length of the first step, Σ ½ w G w − a·w)."""
         l1, l2 = Wt.dtype.type(self.penalty.l1_W), Wt.dtype.type(self.penalty.l2_W)
 
         def sweep(start, stop, Q, A):
@@ -153,7 +155,10 @@ class FilledProblem(WeightedProblem):
 
     coarse_options = {"max_iter": 30, "min_decrease": 1e-3}
 
-    def __init__(self, rows, penalty, workers, half_squared_norm=0.0):
+    magnitude = 0.0  # the loss is summed, never a difference
+    fill_needs_start = True
+
+    def __init__(self, rows, penalty, workers, half_squared_norm=None):
         super().__init__(rows, penalty, workers, half_squared_norm)
         self._largest = rows.largest_weight
 
@@ -164,7 +169,9 @@ class FilledProblem(WeightedProblem):
         )
 
     def transposed(self):
-        return FilledProblem(self.rows.T, self.penalty.transposed, self.workers)
+        return FilledProblem(
+            self.rows.T, self.penalty.transposed, self.workers, self.half_squared_norm
+        )
 
     def step_H(self, Wt, H, safe=False, valued=False, **accuracy):
         A = np.zeros_like(H)
@@ -206,7 +213,7 @@ class FilledProblem(WeightedProblem):
         )
         if l1:
             drop_dead(A, G)
-        return A, swept.first_step / swept.norm if swept.norm else 0.0
+        return A, self._relative(swept.step)
 
     def map_filled(self, Wt, H, function):
         def filled(start, stop, X, Y, V):

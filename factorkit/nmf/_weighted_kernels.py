@@ -7,15 +7,15 @@ from ..utils._jit import kernel
 
 @kernel(reduces=True)
 def _solve_row(G, gradient, w, max_sweeps, inner_tol):
-    """Cyclic coordinate descent on one row; returns the squared change of the first sweep.
+    """Cyclic coordinate descent on one row.
+
+    Returns the squared length of the first sweep's steps, in the unit of the data.
 
     gradient : G w - a at the start; kept up to date.
     """
     k = w.size
-    first_moved = 0.0
     first_decrease = 0.0
     for sweep in range(max_sweeps):
-        moved = 0.0
         decrease = 0.0
         for t in range(k):
             g = G[t, t]
@@ -29,14 +29,12 @@ def _solve_row(G, gradient, w, max_sweeps, inner_tol):
                 for s in range(k):
                     gradient[s] += change * G[t, s]
                 w[t] = new
-                moved += np.float64(change) * np.float64(change)
                 decrease += np.float64(g) * np.float64(change) * np.float64(change)
         if sweep == 0:
-            first_moved = moved
             first_decrease = decrease
         if decrease <= inner_tol * first_decrease:
             break
-    return first_moved
+    return first_decrease
 
 
 @kernel(reduces=True)
@@ -76,8 +74,8 @@ def _start_and_solve(G, a, W, i, l1, l2, max_sweeps, inner_tol, w, gradient):
 def sweep_rows(Q, A, W, first_row, l1, l2, max_sweeps, inner_tol):
     """Sweep the rows of a block, each with its Gram matrix, in W[:, first_row:].
 
-    Q : (rows, k, k); A : (k, rows) without the penalty. Returns the squared change of the first
-    sweeps and the sum of ½ w Q w − a·w.
+    Q : (rows, k, k); A : (k, rows) without the penalty. Returns the squared length of the first
+    steps and the sum of ½ w Q w − a·w.
     """
     n_rows, k, _ = Q.shape
     w = np.empty(k, W.dtype)

@@ -18,16 +18,21 @@ from ._nnls_kernels import CHUNK_BYTES, pivot_rows, sweep_columns
 from ._threads import blocks_of
 
 
+# Part of the mean curvature that is added before a Gram matrix is inverted.
+_RIDGE = {np.dtype(np.float32): 1e-7, np.dtype(np.float64): 1e-10}
+# Rows among which those with the same support are found.
+_SORTED = 4096
+
+
 class Sweeps(NamedTuple):
     """What `coordinate_sweeps` tells of its result w.
 
-    first_step : Euclidean norm of what the first sweep changed: zero only where the start was
-    optimal. linear : the inner product of w with the linear term. norm : that of w.
+    step : √(Σ_it G_tt δ_it²) of what the first sweep changed, in the unit of the data: zero only
+    where the start was optimal. linear : the inner product of w with the linear term.
     """
 
-    first_step: float
+    step: float
     linear: float
-    norm: float
 
 
 def coordinate_sweeps(W, A, G, workers, *, max_sweeps=20, inner_tol=0.01, out=None):
@@ -75,8 +80,34 @@ def coordinate_sweeps(W, A, G, workers, *, max_sweeps=20, inner_tol=0.01, out=No
     sums = workers.map(
         lambda start, stop: sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol, out), blocks
     )
-    squared_step, linear, squared_norm = (sum(part) for part in zip(*sums, strict=True))
-    return Sweeps(float(np.sqrt(squared_step)), linear, float(np.sqrt(squared_norm)))
+    squared_step, linear = (sum(part) for part in zip(*sums, strict=True))
+    return Sweeps(float(np.sqrt(squared_step)), linear)
+
+
+def _inverse(G, dtype):
+    # The ridge lets components be equal, or zero; what follows is only a guess.
+    ridge = _RIDGE[dtype] * np.trace(G) / len(G)
+    return np.linalg.inv(G + ridge * np.eye(len(G))) if ridge > 0 else G
+
+
+def clipped_solution(A, G):
+    """The positive part of the unconstrained solution, in the precision of A.
+
+    A start for sweeps that is near the solution where few coefficients are zero, however
+    collinear the components are.
+
+    Parameters
+    ----------
+    A : ndarray of shape (n_components, n_samples)
+        Linear term.
+    G : ndarray of shape (n_components, n_components), float64
+        Gram matrix.
+
+    Returns
+    -------
+    ndarray like A
+    """
+    return np.maximum(_inverse(G, A.dtype) @ A, 0).astype(A.dtype, copy=False)
 
 
 def solve_nnls(A, G, workers):
@@ -118,9 +149,7 @@ def solve_nnls(A, G, workers):
     G = np.ascontiguousarray(G, dtype=np.float64)
     n_components, n_samples = A.shape
     W = np.empty((n_samples, n_components))
-    # The ridge lets components be equal, or zero; what follows is only a guess.
-    ridge = 1e-10 * np.trace(G) / n_components
-    inverse = np.linalg.inv(G + ridge * np.eye(n_components)) if ridge > 0 else G
+    inverse = _inverse(G, A.dtype)
 
     def solve_block(start, stop):
         A_block = np.ascontiguousarray(A[:, start:stop])
@@ -129,7 +158,9 @@ def solve_nnls(A, G, workers):
         sweep_columns(guess, A_block, G, 0, stop - start, 8, 0.0, guess)
         W[start:stop] = solve_nnls_rows(guess, A_block, G[None])
 
-    workers.map(solve_block, blocks_of(n_samples, 30.0 * n_components**2 + n_components**3))
+    work = 30.0 * n_components**2 + n_components**3
+    many = min(n_samples // 8, _SORTED)
+    workers.map(solve_block, blocks_of(n_samples, work, smallest=max(many, 64)))
     return W
 
 
@@ -147,9 +178,14 @@ def solve_nnls_rows(guess, A, Q):
     -------
     ndarray of shape (n_rows, n_components)
     """
-    rows = np.array(guess.T, dtype=np.float64, order="C")  # a copy: pivoting overwrites it
-    linear = np.ascontiguousarray(A.T)
+    order = np.arange(A.shape[1])
+    if len(Q) == 1:  # rows with the same support, or much of it, share a factorization
+        order = np.lexsort(np.packbits(guess > 0, axis=0)[::-1])
+    rows = np.array(guess.T[order], dtype=np.float64, order="C")  # pivoting overwrites it
+    linear = np.ascontiguousarray(A.T[order])
     solved = pivot_rows(rows, linear, Q, 5 * len(A) + 10)
     if not solved.all():
         exchange_rows(rows, linear, Q, np.flatnonzero(~solved), 50 * len(A))
-    return rows
+    W = np.empty_like(rows)
+    W[order] = rows
+    return W

@@ -122,11 +122,11 @@ def _overload_take_block(W, t, first, w):
 
 
 def _give_block(w, A, t, first, out):
-    """Component t of a block into `out`, which may be A; returns w · a and w · w."""
+    """Component t of a block into `out`, which may be A; returns w · a."""
     columns = slice(first, first + w.shape[1])
-    sums = np.sum(w[t] * A[t, columns]), np.sum(w[t] * w[t])
+    product = np.sum(w[t] * A[t, columns])
     out[t, columns] = w[t]
-    return sums
+    return product
 
 
 @intrinsic
@@ -135,16 +135,16 @@ def _simd_give_block(typingctx, w, A, t, first, out):
         w_, A_, out_ = (_array(context, builder, signature, args, i) for i in (0, 1, 4))
         t_, first_ = args[2:4]
         v = Vectors(builder, w.dtype)
-        product = square = v.zero
-        blocks = _block(v, w_, t_, constant(0)), _block(v, A_, t_, first_), _block(v, out_, t_, first_)
+        product = v.zero
+        starts = (w_, constant(0)), (A_, first_), (out_, first_)
+        blocks = (_block(v, array, t_, start) for array, start in starts)
         for source, linear, place in zip(*blocks, strict=True):
             x = v.load(source)
             product = v.fma(x, v.load(linear), product)
-            square = v.fma(x, x, square)
             v.store(x, place)
-        return context.make_tuple(builder, signature.return_type, v.sums([product, square]))
+        return v.sum(product)
 
-    return types.UniTuple(w.dtype, 2)(w, A, t, first, out), codegen
+    return w.dtype(w, A, t, first, out), codegen
 
 
 @overload(_give_block, inline="always")
@@ -156,8 +156,8 @@ def _overload_give_block(w, A, t, first, out):
 def sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol, out):
     """Sweep columns ``start:stop`` from W into `out`, which may be W or A.
 
-    Returns the squared change of the first sweep, and of the result its inner product with A and
-    its squared norm.
+    Returns twice what the first sweep's steps lower the objective by, and the inner product of the
+    result with A.
     """
     n_components = W.shape[0]
     chunk = CHUNK_BYTES // W.itemsize
@@ -167,7 +167,7 @@ def sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol, out):
     for t in range(n_components):
         if G[t, t] > 0:
             inverse[t] = 1 / G[t, t]
-    total, linear, squared_norm = 0.0, 0.0, 0.0
+    total, linear = 0.0, 0.0
     for first in range(start, stop, chunk):
         width = min(chunk, stop - first)
         whole = width == chunk
@@ -191,21 +191,18 @@ def sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol, out):
                 if inverse[t] > 0:
                     squares = _update_component(w, a, begin, G, t, inverse[t])
                     decrease += G[t, t] * squares
-                    if sweep == 0:
-                        total += squares
             if sweep == 0:
                 first_decrease = decrease
+                total += decrease
             if decrease <= inner_tol * first_decrease:
                 break
         for t in range(n_components):
             # In the precision of W, over so few, rounding does not add up.
-            product, square = _give_block(w, a, t, begin, out if whole else rest)
-            linear += np.float64(product)
-            squared_norm += np.float64(square)
+            linear += np.float64(_give_block(w, a, t, begin, out if whole else rest))
             if not whole:
                 for i in range(width):
                     out[t, first + i] = w[t, i]
-    return total, linear, squared_norm
+    return total, linear
 
 
 @kernel(reduces=True)
@@ -279,10 +276,9 @@ def pivot_rows(W, A, Q, max_rounds):
             n_last = n_free
             last_order[:n_free] = order[:n_free]
             for p in range(n_free - 1, -1, -1):
-                s = z[p]
-                for u in range(p + 1, n_free):
-                    s -= L[u, p] * z[u]
-                z[p] = s / L[p, p]
+                z[p] /= L[p, p]
+                for u in range(p):  # along a row of L
+                    z[u] -= L[p, u] * z[p]
             # What the terms of the model add up to: the unit in which it rounds.
             size = 0.0
             for p in range(n_free):

@@ -190,3 +190,39 @@ def test_a_read_only_installation_without_a_home_computes_and_says_why_it_is_slo
     assert len(told) >= 1 and "Set NUMBA_CACHE_DIR to a writable folder" in told[0]
     X = np.random.default_rng(0).random((20, 8))
     assert_array_equal(H, NMF(3, tol=0, max_iter=3).fit(X).components_)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("k", [3, 17, 40, 70])
+@pytest.mark.parametrize("entries", [0.1, 1e9])  # of each feature in a block of samples
+def test_threads_that_share_components_change_no_bit_of_a_sparse_product(
+    rng, monkeypatch, dtype, k, entries
+):
+    monkeypatch.setattr(_data, "_WORTH_THREAD", 1)
+    monkeypatch.setattr(_data, "_WORTH_ARRAY", entries)
+    X = sparse.random_array((700, 30), density=0.2, rng=rng, format="csr")
+    Wt = rng.standard_normal((k, 700)).astype(dtype)
+    results = []
+    for n_jobs in (1, 2, 3, 9):
+        with Workers(n_jobs) as workers:
+            results.append(_data.SparseData(X).times_samples(Wt, workers))
+    expected = (X.T @ Wt.T.astype(np.float64)).T
+    assert_allclose(results[0], expected, rtol=1e-4 if dtype == np.float32 else 1e-12, atol=1e-4)
+    for result in results[1:]:
+        assert_array_equal(result, results[0])
+
+
+def test_few_components_in_single_precision_take_values_in_that_as_long_as_they_are_it(rng):
+    X = sparse.random_array((50, 30), density=0.2, rng=rng, format="csr")
+    data, W, H = _data.SparseData(X), rng.random((4, 50)), rng.random((4, 30))
+    single = np.float32
+    with Workers(1) as workers:
+        products = data.times_features(H.astype(single), workers)
+        assert data._single.dtype == single
+        assert_allclose(products, H @ X.T.toarray(), rtol=1e-5)
+        assert_allclose(data.times_samples(W.astype(single), workers), W @ X.toarray(), rtol=1e-5)
+        assert_allclose(data.times_features(H, workers), H @ X.T.toarray(), rtol=1e-12)
+        assert data._single is None
+        data.times_features(rng.random((40, 30), dtype=single), workers)
+        assert data._single is None  # the memory is worth it for few components alone
+        assert_allclose(data.times_samples(W, workers), W @ X.toarray(), rtol=1e-12)

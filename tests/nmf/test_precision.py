@@ -11,6 +11,7 @@ from factorkit import NMF
 from factorkit.nmf._alternate import alternate
 from factorkit.nmf._coarse import coarse_start
 from factorkit.nmf._data import DenseData, as_data
+from factorkit.nmf._init import Start
 from factorkit.nmf._penalty import Penalty
 from factorkit.nmf._solvers import make_problem
 from factorkit.utils._threads import Workers
@@ -121,7 +122,7 @@ def test_a_start_on_a_part_solves_for_the_coefficients_of_all(rng, beta_loss):
         problem = make_problem(
             X, None, Penalty(), workers, beta=beta_loss, multiplicative=False, missing="nan"
         )
-        new_Wt, new_H, solved = coarse_start(problem, Wt, H)
+        new_Wt, new_H, solved = coarse_start(problem, Start.given(Wt, H))
         assert solved.is_W and solved.residual > 0
         assert solved.objective == pytest.approx(problem.objective(new_Wt, new_H), rel=1e-4)
         assert new_Wt.dtype == new_H.dtype == np.float64
@@ -131,7 +132,48 @@ def test_a_start_on_a_part_solves_for_the_coefficients_of_all(rng, beta_loss):
         assert 0 <= change < 0.02 * problem.objective(Wt, H)
         better = problem.alternate([new_Wt, new_H], tol=1e-6, max_iter=500)[:2]
         # A start that was better stays, with W still to be solved for.
-        assert coarse_start(problem, *better)[2] is None
+        assert coarse_start(problem, Start.given(*better))[2] is None
+
+
+def test_the_start_of_a_small_part_is_made_from_it_alone(rng):
+    # SVDs of all samples would take as long as the fit.
+    X = rng.gamma(0.5, size=(9000, 3)) @ rng.gamma(0.5, size=(3, 12))
+    X += 0.01 * rng.random(X.shape)
+    for data in (X, X.T, sparse.csr_array(X)):
+        shapes = []
+
+        def make(part, shapes=shapes):
+            shapes.append(part.shape)
+            return rng.random((3, part.shape[0])), rng.random((3, part.shape[1]))
+
+        with Workers(1) as workers:
+            problem = make_problem(
+                data, None, Penalty(), workers, beta=2, multiplicative=False, missing="nan"
+            )
+            Wt, H, solved = coarse_start(problem, Start(make, data, 3))
+        assert (Wt.shape, H.shape) == ((3, data.shape[0]), (3, data.shape[1]))
+        assert solved.objective == pytest.approx(problem.objective(Wt, H), rel=1e-3)
+        assert len(shapes) == 1 and 12 in shapes[0] and max(shapes[0]) < 9000 / 12
+        W, H = (F.astype(np.float64) for F in (Wt.T, H))
+        assert objective(data, W, H) < 0.01 * 0.5 * np.sum(X**2)
+
+
+def test_a_start_is_made_once_and_turns_with_the_problem(rng):
+    X, calls = rng.random((7, 5)), []
+
+    def make(X):
+        calls.append(X.shape)
+        return rng.random((2, X.shape[0])), rng.random((2, X.shape[1]))
+
+    start = Start(make, X, 2)
+    part = start.transposed().of(np.array([1, 3]))
+    assert [F.shape for F in part] == [(2, 2), (2, 7)] and calls == [(7, 2)]
+    Wt, H = start.whole()
+    turned = start.transposed()
+    assert turned.whole()[0] is H and turned.whole()[1] is Wt
+    assert_array_equal(turned.of(np.array([1, 3]))[0], H[:, [1, 3]])
+    assert_array_equal(start.of(np.array([0, 6]))[0], Wt[:, [0, 6]])
+    assert calls == [(7, 2), (7, 5)]
 
 
 def tall_counts(n, noise=0):

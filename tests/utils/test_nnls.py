@@ -8,7 +8,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import nnls
 
 from factorkit.utils._exchange_kernels import exchange_rows
-from factorkit.utils._nnls import coordinate_sweeps, solve_nnls, solve_nnls_rows
+from factorkit.utils._nnls import (
+    clipped_solution,
+    coordinate_sweeps,
+    solve_nnls,
+    solve_nnls_rows,
+)
 from factorkit.utils._nnls_kernels import pivot_rows, sweep_columns
 from factorkit.utils._threads import Workers
 
@@ -192,10 +197,9 @@ def test_sweeps_descend_to_the_exact_solution(rng, dtype, n):
     W, A = np.ones((6, n), dtype), A.astype(dtype)
     last = value(W.T.astype(float), A.astype(float), G).sum()
     for _ in range(5):
-        step, linear, norm = coordinate_sweeps(W, A, G, WORKERS, max_sweeps=1)
+        step, linear = coordinate_sweeps(W, A, G, WORKERS, max_sweeps=1)
         rtol = 1e-6 if dtype == np.float32 else 1e-12
         assert linear == pytest.approx(np.sum(A.astype(float) * W), rel=rtol)
-        assert norm == pytest.approx(np.linalg.norm(W.astype(float)), rel=rtol)
         new = value(W.T.astype(float), A.astype(float), G).sum()
         assert W.min() >= 0 and step > 0 and new <= last + 1e-5 * abs(last)
         last = new
@@ -203,13 +207,46 @@ def test_sweeps_descend_to_the_exact_solution(rng, dtype, n):
     assert_allclose(W.T, exact, atol=(1e-3 if dtype == np.float32 else 1e-8) * exact.max())
 
 
-def test_the_step_is_the_change_of_the_first_sweep_and_zero_at_the_solution(rng):
-    _, _, A, G = problem(rng, 6)
-    W = np.ones((6, 50))
-    step = coordinate_sweeps(W, A, G, WORKERS, max_sweeps=1).first_step
-    assert step == pytest.approx(np.linalg.norm(W - 1), rel=1e-12)
-    W = np.ascontiguousarray(solve_nnls(A, G, WORKERS).T)
-    assert coordinate_sweeps(W, A, G, WORKERS).first_step < 1e-10
+@pytest.mark.parametrize("n", [50, 64, 1000])
+def test_the_step_is_that_of_the_first_sweep_in_the_unit_of_the_data(rng, n):
+    _, _, A, G = problem(rng, 6, n=n)
+    start, W = rng.random((6, n)), np.empty((6, n))
+    expected = np.linalg.norm((one_sweep(start, A, G) - start) * np.sqrt(np.diag(G))[:, None])
+    for max_sweeps in (1, 3):
+        swept = coordinate_sweeps(start, A, G, WORKERS, max_sweeps=max_sweeps, inner_tol=0, out=W)
+        assert swept.step == pytest.approx(expected, rel=1e-12)
+    # Neither the unit nor the length of a component matters.
+    lengths = 10.0 ** np.arange(-3, 3)[:, None]
+    G_scaled = G * lengths * lengths.T
+    scaled = coordinate_sweeps(start / lengths, A * lengths, G_scaled, WORKERS, out=W)
+    assert scaled.step == pytest.approx(expected, rel=1e-9)
+    solution = np.ascontiguousarray(solve_nnls(A, G, WORKERS).T)
+    assert coordinate_sweeps(solution, A, G, WORKERS).step < 1e-10
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_clipped_solution_is_exact_where_no_coefficient_is_zero(rng, dtype):
+    H = rng.random((5, 30))
+    W = 0.1 + rng.random((40, 5))
+    A, G = (H @ (W @ H).T).astype(dtype), H @ H.T
+    clipped = clipped_solution(A, G)
+    assert clipped.dtype == dtype
+    assert_allclose(clipped.T, W, rtol=1e-4 if dtype == np.float32 else 1e-7)
+    A[2] = -1
+    assert clipped_solution(A, G).min() == 0
+    # Equal components, and components of zeros, are no obstacle to a start.
+    assert np.isfinite(clipped_solution(A, np.ones((5, 5)))).all()
+    assert np.isfinite(clipped_solution(A, np.zeros((5, 5)))).all()
+
+
+@pytest.mark.parametrize("k", [3, 20])
+def test_rows_that_share_factorizations_get_what_they_get_alone(rng, k):
+    # More rows than are sorted at a time, with many equal supports.
+    _, _, A, G = problem(rng, k, n=9000)
+    W = solve_nnls(A, G, WORKERS)
+    assert violation(W, A, G) < 1e-12
+    for rows in (slice(100), slice(4090, 4200), slice(8999, None)):
+        assert_array_equal(solve_nnls(A[:, rows], G, WORKERS), W[rows])
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])

@@ -77,6 +77,17 @@ def test_compiled_transposed_products_are_those_of_plain_python(rng, k):
     assert_allclose(transposed_product(X, Wt), plain, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("n_rows", [15, 16, 17, 48, 50])
+def test_rows_leave_in_groups_and_none_is_left_behind(rng, n_rows):
+    X = sparse.random_array((n_rows, 12), density=0.3, rng=rng).tocsr()
+    F = rng.standard_normal((11, 12))
+    assert_allclose(product(X, F), (X @ F.T).T, rtol=1e-12, atol=1e-14)
+    out = product(X, F, rows=(3, n_rows - 2))
+    assert_array_equal(out[:, :3], -1)
+    assert_array_equal(out[:, -2:], -1)
+    assert_allclose(out[:, 3:-2], (X @ F.T).T[:, 3:-2], rtol=1e-12, atol=1e-14)
+
+
 def test_only_the_rows_asked_for_are_written_and_empty_rows_are_zero(rng):
     X = np.eye(6, 5)
     F = rng.random((3, 5))

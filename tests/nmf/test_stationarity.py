@@ -1,0 +1,82 @@
+"""What `kkt_residual_` and `tol` measure for the Frobenius loss: steps in the unit of the data."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from factorkit import NMF
+from factorkit.nmf._solvers import make_problem
+from factorkit.utils._threads import Workers
+from factorkit.utils._validation import check_weights
+
+from ._reference import low_rank, with_holes
+
+WORKERS = Workers(1)
+
+
+def data_of(kind, rng):
+    X = low_rank(rng, 30, 20, 3) + 0.1 * rng.random((30, 20))
+    if kind == "sparse":
+        return sparse.csr_array(X * (X > np.median(X))), None
+    if kind in ("few holes", "many holes"):
+        return with_holes(rng, X, 0.2 if kind == "few holes" else 0.7), None
+    return X, 0.1 + rng.random(X.shape) ** 3 if kind == "weights" else None
+
+
+def reference(X, V, Wt, H):
+    """‖projected Newton step of each coordinate, times √curvature‖ / ‖X‖, over W and over H."""
+    X = X.toarray() if sparse.issparse(X) else X
+    V = np.where(np.isnan(X), 0, 1 if V is None else V)
+    X = np.nan_to_num(X)
+    residuals = []
+    for x, v, w, h in ((X, V, Wt.T, H), (X.T, V.T, H.T, Wt)):
+        gradient, curvature = (v * (w @ h - x)) @ h.T, v @ np.square(h).T
+        step = np.minimum(w, gradient / curvature)
+        residuals.append(np.sqrt(np.sum(curvature * step**2) / np.sum(V * X**2)))
+    return residuals
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse", "few holes", "many holes", "weights"])
+def test_the_residual_is_a_projected_newton_step_in_the_unit_of_the_data(rng, kind):
+    X, V = data_of(kind, rng)
+    weight = None if V is None else check_weights(None, V, X, missing="nan")
+    Wt, H = rng.random((4, 30)), rng.random((4, 20))
+    options = {"beta": 2, "multiplicative": False, "missing": "nan"}
+    no_penalty = NMF(4)._penalty(*X.shape)
+
+    def residuals(X, Wt, H):
+        problem = make_problem(X, weight, no_penalty, WORKERS, **options)
+        return problem.residual_W(Wt, H), problem.residual_H(Wt, H)
+
+    expected = reference(X, V, Wt, H)
+    assert residuals(X, Wt, H) == pytest.approx(expected, rel=1e-9)
+    # Neither the unit of the data nor how a component's size is shared between W and H matters.
+    share = 10.0 ** np.arange(-2, 2)[:, None]
+    assert residuals(1e3 * X, 1e3 * Wt / share, H * share) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse", "few holes", "many holes", "weights"])
+def test_the_loop_ends_at_the_same_residual_however_a_start_is_scaled(rng, kind):
+    X, V = data_of(kind, rng)
+    W, H = rng.random((30, 4)), rng.random((4, 20))
+    share = np.array([1e-2, 1, 10, 1e3])
+    ends = [
+        NMF(4, init="custom", solver="cd", tol=1e-4, max_iter=5000).fit(
+            X, W=w, H=h, entry_weight=V
+        )
+        for w, h in ((W, H), (W * share, H / share[:, None]))
+    ]
+    assert all(nmf.kkt_residual_ < 1e-3 for nmf in ends)
+    assert ends[0].n_iter_ == ends[1].n_iter_
+    assert ends[0].objective_[-1] == pytest.approx(ends[1].objective_[-1], rel=1e-6)
+
+
+def test_what_is_left_is_small_beside_the_data_where_components_are_nearly_collinear(rng):
+    # Spectra: all components are much alike, so W alone says little about the model.
+    H = 1 + 0.01 * rng.random((5, 50))
+    X = rng.dirichlet(np.ones(5), 300) @ H + 1e-4 * rng.random((300, 50))
+    for tol in (1e-3, 1e-5):
+        nmf = NMF(5, tol=tol, max_iter=5000).fit(X)
+        lowest = NMF(5, tol=1e-7, max_iter=20_000).fit(X).objective_[-1]
+        gap = nmf.objective_[-1] - lowest
+        assert 0 <= gap < (10 * tol) ** 2 * 0.5 * np.sum(X**2)
