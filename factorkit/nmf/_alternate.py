@@ -18,6 +18,8 @@ _RESOLUTION = 10
 # A draft in single precision ends where an iteration lowers the objective by less than this part,
 # and does not begin where the first half step is less than this: a good start has digits to lose.
 _DRAFTED, _SETTLED = 1e-5, 0.01
+# Single precision tells residuals of this size well; a fit to a smaller `tol` goes on in double.
+_SINGLE_TOL = 1e-4
 # It also ends where the objective has not four digits left: an objective is this many times what
 # it may be wrong by, or more.
 DIGITS = 1e4
@@ -80,8 +82,8 @@ def alternate(
     magnitude : float, default=0.0
         The size of the data in the units of the objective.
     draft : bool, default=False
-        Iterate in single precision for as long as steps stand out from its rounding. At least the
-        last iteration is in double precision, unless `max_iter` or the monitor ends the loop.
+        Iterate in single precision for as long as steps stand out from its rounding, then, if
+        `tol` is not reached, or too small for single precision, in double.
         The objectives before are corrected to be no lower than where that begins.
     evaluate : callable, default=None
         ``evaluate(Wt, H)``: the objective, for the end of a draft.
@@ -162,6 +164,9 @@ def alternate(
             accepted, draft, safe = ahead.cast(dtype, accepted), False, False
             best = evaluate(*accepted)  # sums in single precision err by more the longer they are
             trace.objective = [max(value, best) for value in trace.objective]
+            if ended and _SINGLE_TOL <= tol and residual <= tol:
+                trace.stop = ended
+                break
         elif ended:
             trace.stop = ended
             break

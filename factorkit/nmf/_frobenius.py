@@ -126,7 +126,7 @@ class FrobeniusProblem(Problem):
         A = self.data.times_features(H, self.workers)
         p, G = self.penalty, gram(H)
         start = clipped_solution(A - A.dtype.type(p.l1_W), G + p.l2_W * np.eye(len(G)))
-        new, residual, product = self._sweep(A, G, start, p.l1_W, p.l2_W, max_sweeps=60, inner_tol=1e-4)
+        new, residual, product = self._sweep(A, G, start, p.l1_W, p.l2_W, max_sweeps=40, inner_tol=1e-4)
         return new, residual, self._value(product, G, new, (new, H)) + p.value(new, H)
 
     def loss(self, Wt, H):
@@ -134,6 +134,8 @@ class FrobeniusProblem(Problem):
         return 0.5 * self.data.squared_error(Wt, H, self.workers)
 
     def objective(self, Wt, H):
+        if not self.data.is_sparse:  # from the residuals, as quickly as by a product with X
+            return self.loss(Wt, H) + self.penalty.value(Wt, H)
         product = inner(self.data.times_features(H, self.workers), Wt)
         return self._value(product, gram(H), Wt, (Wt, H)) + self.penalty.value(Wt, H)
 
