@@ -164,7 +164,7 @@ def alternate(
             accepted, draft, safe = ahead.cast(dtype, accepted), False, False
             best = evaluate(*accepted)  # sums in single precision err by more the longer they are
             trace.objective = [max(value, best) for value in trace.objective]
-            if ended and _SINGLE_TOL <= tol and residual <= tol:
+            if ended and tol >= _SINGLE_TOL and residual <= tol:
                 trace.stop = ended
                 break
         elif ended:

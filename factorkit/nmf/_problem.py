@@ -15,9 +15,9 @@ class Problem:
 
     - ``step_W(H, Wt, safe=False, valued=False)``: an approximate minimizer over W from the start
       Wt, the size of the step that was still to take, relative to the data's norm or to W's, and,
-      if `valued`, the objective at the new pair (else None). With `safe` the objective must not rise; `safe` is
-      None in a first iteration, whose start may be far from X in size. Where there is a `typical`
-      size, factors in single precision are taken for data in double;
+      if `valued`, the objective at the new pair (else None). With `safe` the objective must not
+      rise; `safe` is None in a first iteration, whose start may be far from X in size. Where there
+      is a `typical` size, factors in single precision are taken for data in double;
     - ``step_H(Wt, H, safe=False, valued=False)``: the same over H;
     - ``objective(Wt, H)``, ``solve_W(H)``, ``residual_W(Wt, H)`` and ``transposed()``.
     """

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from ..utils._threads import blocks_of, blocks_of_entries
+from ..utils._transpose_kernels import transpose_columns
 
 
 class DenseRows:
@@ -71,7 +72,7 @@ class DenseRows:
 
     def raw_block(self, start, stop):
         """Rows of X for kernels, NaN kept, and their weights ((0, 0) where all are the same)."""
-        X = _for_kernels(self.X[start:stop])
+        X = _for_kernels(self.X, start, stop)
         if self.entry_weight is None and self.row_weight is None:
             return X, np.empty((0, 0), dtype=X.dtype)
         return X, self._weights(start, stop)
@@ -86,7 +87,7 @@ class DenseRows:
 
     def block(self, start, stop, always_weights=False):
         """Rows as (V ∘ X, V): contiguous, without NaN; V is None where all weights are 1."""
-        X = _for_kernels(self.X[start:stop])
+        X = _for_kernels(self.X, start, stop)
         if self.is_complete and not always_weights:
             return X, None
         V = self._weights(start, stop)
@@ -121,9 +122,13 @@ class DenseRows:
                 yield x.ravel(), v.ravel()
 
 
-def _for_kernels(block):
+def _for_kernels(X, start, stop):
     # A kernel would be compiled once more for a read-only or strided array.
-    return np.require(block, requirements=["C", "W"])
+    if X.flags.f_contiguous and X.flags.writeable and not X.flags.c_contiguous:
+        block = np.empty((stop - start, X.shape[1]), X.dtype)
+        transpose_columns(X.T, start, stop, block)
+        return block
+    return np.require(X[start:stop], requirements=["C", "W"])
 
 
 class CsrRows:

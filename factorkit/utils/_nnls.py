@@ -17,7 +17,6 @@ from ._exchange_kernels import exchange_rows
 from ._nnls_kernels import CHUNK_BYTES, pivot_rows, sweep_columns
 from ._threads import blocks_of
 
-
 # Part of the mean curvature that is added before a Gram matrix is inverted.
 _RIDGE = {np.dtype(np.float32): 1e-7, np.dtype(np.float64): 1e-10}
 # Rows among which those with the same support are found.

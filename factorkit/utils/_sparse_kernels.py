@@ -1,5 +1,7 @@
 """Products of a CSR matrix, and of its transpose, with a dense factor."""
 
+from itertools import chain
+
 import numpy as np
 from numba import types
 from numba.extending import intrinsic, overload
@@ -43,8 +45,8 @@ def _make_simd(n_vectors):
 
             def add_group(p, sums):
                 parts = [sums[u * n_vectors : (u + 1) * n_vectors] for u in range(n_sums)]
-                added = [add_row(builder.add(p, constant(u)), part) for u, part in enumerate(parts)]
-                return sum(added, [])
+                added = (add_row(builder.add(p, constant(u)), part) for u, part in enumerate(parts))
+                return list(chain.from_iterable(added))
 
             zeros = [v.zero] * (n_vectors * n_sums)
             p, sums = v.loop_by(n_sums, start_, stop_, zeros, add_group)

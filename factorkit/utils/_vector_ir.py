@@ -45,6 +45,13 @@ class Vectors:
             at = self.builder.add(offset, constant(v * self.lanes))
             yield self.builder.bitcast(self.builder.gep(data, [at]), self.type.as_pointer())
 
+    def rows(self, array, first, column, count):
+        """Pointers to a vector in each of `count` rows of a two-dimensional array."""
+        width = self.builder.extract_value(array.shape, 1)
+        for r in range(count):
+            row = self.builder.mul(self.builder.add(first, constant(r)), width)
+            yield next(self.pointers(array.data, self.builder.add(row, column), 1))
+
     def load(self, pointer):
         return self.builder.load(pointer, align=self.size)
 

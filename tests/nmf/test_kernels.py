@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from factorkit.nmf import _kl_kernels, _kl_newton, _weighted_kernels
 from factorkit.nmf._graph import sweep_graph
+from factorkit.nmf._rows import DenseRows
 from factorkit.utils._sparse_kernels import padded_rows
 
 from ._reference import divergence
@@ -205,3 +206,20 @@ def test_graph_sweeps_descend(data):
         return 0.5 * np.sum((W @ G) * W) - np.sum(A * W) + 0.1 * W.sum() + 0.5 * smooth
 
     assert moved > 0 and value(new) < value(W.T)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("writeable", [True, False])
+def test_blocks_of_rows_and_of_columns_are_what_they_were(rng, order, writeable):
+    X = np.asarray(rng.random((37, 21)), order=order)
+    expected = X.copy()
+    X.flags.writeable = writeable
+    rows = DenseRows(X)
+    for start, stop in ((0, 37), (5, 22)):
+        block, _ = rows.block(start, stop)
+        assert block.flags.c_contiguous and block.flags.writeable
+        assert_array_equal(block, expected[start:stop])
+    for start, stop in ((0, 21), (3, 19)):
+        block, _ = rows.T.raw_block(start, stop)
+        assert block.flags.c_contiguous and block.flags.writeable
+        assert_array_equal(block, expected.T[start:stop])
