@@ -82,8 +82,8 @@ def alternate(
     magnitude : float, default=0.0
         The size of the data in the units of the objective.
     draft : bool, default=False
-        Iterate in single precision for as long as steps stand out from its rounding, then, if
-        `tol` is not reached, or too small for single precision, in double.
+        Iterate in single precision for as long as steps stand out from its rounding. Go on in
+        double where that is before `tol` is reached, or where `tol` is too small for it.
         The objectives before are corrected to be no lower than where that begins.
     evaluate : callable, default=None
         ``evaluate(Wt, H)``: the objective, for the end of a draft.
@@ -164,6 +164,7 @@ def alternate(
             accepted, draft, safe = ahead.cast(dtype, accepted), False, False
             best = evaluate(*accepted)  # sums in single precision err by more the longer they are
             trace.objective = [max(value, best) for value in trace.objective]
+            trace.objective[-1] = best
             if ended and tol >= _SINGLE_TOL and residual <= tol:
                 trace.stop = ended
                 break

@@ -55,7 +55,7 @@ def coarse_start(problem, start):
     own, dtype = part_H.dtype, np.float32 if single else part_H.dtype
     part = problem.part(rows, dtype)
     part_Wt, part_H = (np.ascontiguousarray(F, dtype=dtype) for F in (part_Wt, part_H))
-    # What some rows of the start miss is less than what all do, and mostly tells enough.
+    # What a start misses on some rows is less than on all, and mostly tells enough.
     least = part.loss(part_Wt, part_H)
     near = list(part.approach(part_Wt, part_H))
     part_Wt, part_H, _ = part.alternate(near, tol=_TOL, **problem.coarse_options)

@@ -52,6 +52,9 @@ class DenseData:
         blocks = blocks_of(*self.shape, target=5e5, multiple=1)
         return sum(squared_norm(self.X[start:stop]) for start, stop in blocks)
 
+    def total(self):
+        return float(self.X.sum(dtype=np.float64))
+
     @property
     def n_stored(self):
         return self.X.size
@@ -157,6 +160,9 @@ class SparseData:
 
     def squared_norm(self):
         return squared_norm(self.X.data)
+
+    def total(self):
+        return float(self.X.data.sum(dtype=np.float64))
 
     @property
     def n_stored(self):

@@ -60,8 +60,8 @@ class NMF(NMFBase):
     tol : float, default=1e-3
         The fit ends when the steps that are still to take, in the worse of the two factors, are
         at most `tol` times the data: a scaled projected gradient, free of the units of X (for
-        the Frobenius loss of what it changes in W H, beside the norm of X; for other losses of
-        the factor, beside its own). 0 always takes `max_iter` iterations.
+        the Frobenius loss of what it changes in W H, beside the size of X; for other losses of
+        the factor, beside its norm). 0 always takes `max_iter` iterations.
 
     max_iter : int, default=200
         Most iterations; a start that is found on a part of the samples counts as one.

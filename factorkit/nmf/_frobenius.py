@@ -11,7 +11,7 @@ import numpy as np
 
 from ..utils._linalg import drop_dead, gram, inner
 from ..utils._nnls import clipped_solution, coordinate_sweeps, solve_nnls
-from ._problem import Problem
+from ._problem import Problem, size_of
 
 
 class FrobeniusProblem(Problem):
@@ -25,11 +25,14 @@ class FrobeniusProblem(Problem):
     coarse_options = {"max_iter": 60, "min_decrease": 3e-4}
     coarse_rows_per_feature = 6
 
-    def __init__(self, data, penalty, workers, shuffle_rng=None, half_squared_norm=None):
+    def __init__(self, data, penalty, workers, shuffle_rng=None, half_squared_norm=None, size=None):
         self.data, self.penalty, self.workers = data, penalty, workers
         self.shuffle_rng = shuffle_rng
         if half_squared_norm is None:
             half_squared_norm = 0.5 * data.squared_norm()
+        if size is None:
+            size = size_of(2 * half_squared_norm, data.total(), np.prod(data.shape, dtype=float))
+        self.size = size
         self.half_squared_norm = self.magnitude = half_squared_norm
         # Dense: 20 sweeps to 1 % of the first one's decrease. 5 to 5 % needs up to three times
         # the iterations where components are nearly collinear (hyperspectral data) and saves
@@ -48,6 +51,7 @@ class FrobeniusProblem(Problem):
             self.workers,
             self.shuffle_rng,
             self.half_squared_norm,
+            self.size,
         )
 
     def part(self, rows, dtype):
@@ -148,7 +152,7 @@ class FrobeniusProblem(Problem):
         return solve_nnls(A - self.penalty.l1_W, G, self.workers)
 
     def residual_W(self, Wt, H):
-        """‖min(W, (W G − A) / diag G) √diag G‖ / ‖X‖."""
+        """‖min(W, (W G − A) / diag G) √diag G‖ / size of X."""
         A = self.data.times_features(H, self.workers)
         return self._relative(_newton_step(Wt, H, A, self.penalty.l1_W, self.penalty.l2_W))
 

@@ -22,6 +22,8 @@ class Start:
     n_components : int
     pair : tuple of two ndarrays, default=None
         W transposed and H for all of X, where they are there.
+    axis : {0, 1}, default=0
+        Whether the rows or the columns of X are the samples.
     """
 
     def __init__(self, make, X, n_components, *, pair=None, axis=0):
@@ -48,8 +50,7 @@ class Start:
 
     def transposed(self):
         """The start of the transposed problem."""
-        pair = None if self._pair is None else self._pair
-        return Start(self._make, self._X, self.n_components, pair=pair, axis=1 - self._axis)
+        return Start(self._make, self._X, self.n_components, pair=self._pair, axis=1 - self._axis)
 
     def forget(self):
         """Keep no factors that the fit has gone on from."""

@@ -8,13 +8,22 @@ from ._alternate import DIGITS, alternate
 _MODERATE = 1e6
 
 
+def size_of(squared_norm, total, n_entries):
+    """The size of nonnegative data: √(‖x‖₂ · ‖x‖₁ / √n).
+
+    For equal entries their norm. Where few large entries make the norm, as in counts, what they
+    leave of the others would be nothing beside it.
+    """
+    return np.sqrt(np.sqrt(squared_norm) * total / np.sqrt(max(n_entries, 1)))
+
+
 class Problem:
     """Base of the problems: a loss, some data and penalties.
 
     A subclass has `penalty` and writes
 
     - ``step_W(H, Wt, safe=False, valued=False)``: an approximate minimizer over W from the start
-      Wt, the size of the step that was still to take, relative to the data's norm or to W's, and,
+      Wt, the size of the step that was still to take, relative to the data's size or W's norm, and,
       if `valued`, the objective at the new pair (else None). With `safe` the objective must not
       rise; `safe` is None in a first iteration, whose start may be far from X in size. Where there
       is a `typical` size, factors in single precision are taken for data in double;
@@ -66,9 +75,8 @@ class Problem:
         return value < DIGITS * np.finfo(dtype).eps * self.magnitude
 
     def _relative(self, length):
-        """A length in the unit of the data, as a part of the norm of the data."""
-        norm = np.sqrt(2 * self.half_squared_norm)
-        return float(length / norm) if norm else float(length > 0)
+        """A length in the unit of the data, as a part of their size."""
+        return float(length / self.size) if self.size else float(length > 0)
 
     def rounding(self, value, dtype):
         """What a loss of this size may be wrong by."""

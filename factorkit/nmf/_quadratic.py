@@ -42,7 +42,7 @@ def quadratic_factors(X, Wt, H, workers):
     row, column = _scales(X, Wt.dtype)
     data = _ScaledData(as_data(X), row, column)
     start = [Wt * row, H * column]
-    problem = FrobeniusProblem(data, Penalty(), workers)
+    problem = FrobeniusProblem(data, Penalty(), workers, size=1.0)  # no residual ends it
     Wt, H, _ = problem.alternate(start, tol=0, max_iter=_MAX_ITER, min_decrease=_MIN_DECREASE)
     return Wt * _inverse(row), H * _inverse(column)
 

@@ -12,7 +12,7 @@ import numpy as np
 from ..utils._linalg import drop_dead, gram, row_grams
 from ..utils._nnls import coordinate_sweeps, solve_nnls_rows
 from ..utils._threads import blocks_of
-from ._problem import Problem
+from ._problem import Problem, size_of
 from ._weighted_kernels import csr_grams, fill_block, sweep_rows, weighted_error
 
 
@@ -26,15 +26,12 @@ class WeightedProblem(Problem):
     known), and no sooner.
     """
 
-    def __init__(self, rows, penalty, workers, half_squared_norm=None):
+    def __init__(self, rows, penalty, workers, sums=None):
         self.rows, self.penalty, self.workers = rows, penalty, workers
-        if half_squared_norm is None:
-            squares = (
-                float(np.sum(v * np.square(x, dtype=np.float64), dtype=np.float64))
-                for x, v in rows.values()
-            )
-            half_squared_norm = 0.5 * sum(squares)
-        self.half_squared_norm = half_squared_norm
+        self._sums = _weighted_sums(rows) if sums is None else sums
+        squared_norm, total, n_entries = self._sums
+        self.half_squared_norm = 0.5 * squared_norm
+        self.size = size_of(squared_norm, total, n_entries)
         self._transposed = None
 
     @property
@@ -48,7 +45,7 @@ class WeightedProblem(Problem):
     def transposed(self):
         if self._transposed is None:
             self._transposed = WeightedProblem(
-                self.rows.T, self.penalty.transposed, self.workers, self.half_squared_norm
+                self.rows.T, self.penalty.transposed, self.workers, self._sums
             )
             self._transposed._transposed = self
         return self._transposed
@@ -85,7 +82,7 @@ class WeightedProblem(Problem):
         return W
 
     def residual_W(self, Wt, H):
-        """‖min(W, gradient / curvature) √curvature‖ / ‖X‖."""
+        """‖min(W, gradient / curvature) √curvature‖ / size of X."""
         step = np.zeros(Wt.shape)
         F = Wt.astype(np.float64)
         ridge = self.penalty.l2_W * np.eye(len(H))
@@ -143,6 +140,16 @@ class WeightedProblem(Problem):
         return self.workers.map(block, blocks)
 
 
+def _weighted_sums(rows):
+    """Σ v x², Σ v x and Σ v over the observed entries."""
+    sums = np.zeros(3)
+    for x, v in rows.values():
+        v = np.broadcast_to(v, x.shape)
+        for power in (2, 1, 0):
+            sums[2 - power] += np.sum(v * np.power(x, power, dtype=np.float64), dtype=np.float64)
+    return tuple(sums.tolist())
+
+
 class FilledProblem(WeightedProblem):
     """The same problem for a dense X with few holes, by majorization.
 
@@ -158,8 +165,8 @@ class FilledProblem(WeightedProblem):
     magnitude = 0.0  # the loss is summed, never a difference
     fill_needs_start = True
 
-    def __init__(self, rows, penalty, workers, half_squared_norm=None):
-        super().__init__(rows, penalty, workers, half_squared_norm)
+    def __init__(self, rows, penalty, workers, sums=None):
+        super().__init__(rows, penalty, workers, sums)
         self._largest = rows.largest_weight
 
     def part(self, chosen, dtype):
@@ -169,9 +176,7 @@ class FilledProblem(WeightedProblem):
         )
 
     def transposed(self):
-        return FilledProblem(
-            self.rows.T, self.penalty.transposed, self.workers, self.half_squared_norm
-        )
+        return FilledProblem(self.rows.T, self.penalty.transposed, self.workers, self._sums)
 
     def step_H(self, Wt, H, safe=False, valued=False, **accuracy):
         A = np.zeros_like(H)

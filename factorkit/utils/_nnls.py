@@ -84,6 +84,7 @@ def coordinate_sweeps(W, A, G, workers, *, max_sweeps=20, inner_tol=0.01, out=No
 
 
 def _inverse(G, dtype):
+    """The inverse of a Gram matrix, or G where it is zero."""
     # The ridge lets components be equal, or zero; what follows is only a guess.
     ridge = _RIDGE[dtype] * np.trace(G) / len(G)
     return np.linalg.inv(G + ridge * np.eye(len(G))) if ridge > 0 else G

@@ -194,7 +194,7 @@ def test_a_read_only_installation_without_a_home_computes_and_says_why_it_is_slo
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("k", [3, 17, 40, 70])
-@pytest.mark.parametrize("entries", [0.1, 1e9])  # of each feature in a block of samples
+@pytest.mark.parametrize("entries", [0.1, 25, 60, 1e9])  # of each feature in a block of samples
 def test_threads_that_share_components_change_no_bit_of_a_sparse_product(
     rng, monkeypatch, dtype, k, entries
 ):
