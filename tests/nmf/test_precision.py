@@ -135,6 +135,45 @@ def test_a_start_on_a_part_solves_for_the_coefficients_of_all(rng, beta_loss):
         assert coarse_start(problem, Start.given(*better))[2] is None
 
 
+def test_nearly_collinear_components_get_good_coefficients_after_a_part(rng):
+    H = 1 + 0.1 * rng.random((6, 40))
+    X = rng.dirichlet(np.ones(6), 2000) @ H + 1e-3 * rng.random((2000, 40))
+    problem = make_problem(
+        X, None, Penalty(), Workers(1), beta=2, multiplicative=False, missing="nan"
+    )
+    exact = problem.objective(np.ascontiguousarray(problem.solve_W(H).T), H)
+    Wt, _, value = problem.fill_W(H, None)
+    assert value == pytest.approx(problem.objective(Wt, H), rel=1e-4)
+    assert exact <= value < 1.02 * exact
+
+
+@pytest.mark.parametrize(
+    "tol, ends_in", [(1e-3, np.float32), (1e-4, np.float32), (5e-5, np.float64)]
+)
+def test_a_draft_that_reaches_tol_goes_on_where_single_precision_does_not_tell_it(tol, ends_in):
+    seen, value = [], [1.0]
+
+    def step(first, second, safe, valued=False):
+        F = second.copy()
+        seen.append(F.dtype)
+        value[0] *= 0.9
+        return F, 0.1 if len(seen) < 5 else 1e-5, value[0]
+
+    start = [np.ones((1, 3)), np.ones((1, 2))]
+    Wt, H, trace = alternate(
+        step,
+        lambda Wt, H, safe, valued: step(Wt, H, safe),
+        start,
+        tol=tol,
+        max_iter=50,
+        draft=True,
+        evaluate=lambda Wt, H: value[0],
+        rounding=lambda value, dtype: 0.0,
+    )
+    assert trace.stop == "converged" and seen[0] == np.float32 and seen[-1] == ends_in
+    assert Wt.dtype == H.dtype == np.float64
+
+
 def test_the_start_of_a_small_part_is_made_from_it_alone(rng):
     # SVDs of all samples would take as long as the fit.
     X = rng.gamma(0.5, size=(9000, 3)) @ rng.gamma(0.5, size=(3, 12))

@@ -56,6 +56,12 @@ def test_the_residual_is_a_projected_newton_step_in_the_unit_of_the_data(rng, ki
     expected = reference(X, V, Wt, H)
     assert residuals(X, Wt, H) == pytest.approx(expected, rel=1e-9)
     # Neither the unit of the data nor how a component's size is shared between W and H matters.
+    # The problem that starts on columns measures by the same size.
+    problem = make_problem(X, weight, no_penalty, WORKERS, **options)
+    turned = problem.transposed()
+    assert (turned.residual_W(H, Wt), turned.residual_H(H, Wt)) == pytest.approx(
+        expected[::-1], rel=1e-9
+    )
     share = 10.0 ** np.arange(-2, 2)[:, None]
     assert residuals(1e3 * X, 1e3 * Wt / share, H * share) == pytest.approx(expected, rel=1e-9)
 
