@@ -64,9 +64,10 @@ class NMFBase(MatrixFactorization):
             W = self._solve_W(X, weight, self.components_, workers)
         return W.astype(X.dtype, copy=False)
 
-    def _solve_W(self, X, weight, H, workers):
+    def _solve_W(self, X, weight, H, workers, near=None):
         penalty = self._penalty(X.shape[0], X.shape[1])
-        return make_problem(X, weight, penalty, workers, **self._problem_options()).solve_W(H)
+        problem = make_problem(X, weight, penalty, workers, **self._problem_options())
+        return problem.solve_W(H) if near is None else problem.solve_W_near(H, near)
 
     def _problem_options(self):
         return {

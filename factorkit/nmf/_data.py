@@ -129,22 +129,23 @@ def _multiply_cast(F, M, workers):
 class SparseData:
     """A CSR X whose unstored entries are zeros; never made dense.
 
-    Where few components in single precision leave most of the time to reading X in double, its
-    values are kept in single precision too: 4 bytes an entry of 12 or more.
+    With `keeps_single`, where few components in single precision leave most of the time to reading
+    X in double, its values are kept in single precision too: 4 bytes an entry of 12 or more.
     """
 
     is_sparse = True
 
-    def __init__(self, X):
+    def __init__(self, X, *, keeps_single=False):
         self.X = X
         self.shape = X.shape
         self.dtype = X.dtype
-        self._single = None
+        self._keeps_single, self._single = keeps_single, None
 
     def _parts(self, F):
         """X for a product with F: row starts, columns, values."""
         X = self.X
-        if F.dtype == X.dtype or F.dtype == np.float64 or len(F) * F.itemsize > _NARROW:
+        narrow = self._keeps_single and len(F) * F.itemsize <= _NARROW
+        if not narrow or F.dtype == np.float64 or X.dtype == np.float32:
             self._single = None
             return X.indptr, X.indices, X.data
         if self._single is None:
@@ -241,8 +242,9 @@ class SparseData:
         return out
 
 
-def as_data(X):
-    return SparseData(X) if sparse.issparse(X) else DenseData(X)
+def as_data(X, *, keeps_single=False):
+    """X as the products take it."""
+    return SparseData(X, keeps_single=keeps_single) if sparse.issparse(X) else DenseData(X)
 
 
 def balance(Wt, H, scale=1.0):

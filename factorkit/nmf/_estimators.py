@@ -343,7 +343,7 @@ class NMF(NMFBase):
 
     def _finish(self, X, entry_weight, Wt, H, workers):
         """(What `transform` returns for X; the W that the objective is to be given for)."""
-        W = self._solve_W(X, entry_weight, H, workers)
+        W = self._solve_W(X, entry_weight, H, workers, near=Wt)
         return W, np.ascontiguousarray(W.T.astype(X.dtype, copy=False))
 
     def _as_fitted(self, dtype, Wt, H):

@@ -145,11 +145,15 @@ class FrobeniusProblem(Problem):
         product = inner(self.data.times_features(H, self.workers), Wt)
         return self._value(product, gram(H), Wt, (Wt, H)) + self.penalty.value(Wt, H)
 
-    def solve_W(self, H):
+    def solve_W(self, H, near=None):
         """The exact W for this H, of shape (n_samples, n_components)."""
         A = self.data.times_features(H.astype(np.float64), self.workers)
         G = gram(H) + self.penalty.l2_W * np.eye(len(H))
-        return solve_nnls(A - self.penalty.l1_W, G, self.workers)
+        A -= self.penalty.l1_W
+        return solve_nnls(A, G, self.workers, near=near)
+
+    def solve_W_near(self, H, Wt):
+        return self.solve_W(H, near=Wt)
 
     def residual_W(self, Wt, H):
         """‖min(W, (W G − A) / diag G) √diag G‖ / size of X."""

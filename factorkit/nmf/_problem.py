@@ -85,6 +85,10 @@ class Problem:
             return eps * (value + eps * self.magnitude)
         return eps * self.magnitude
 
+    def solve_W_near(self, H, Wt):
+        """`solve_W` where coefficients near the solution are known."""
+        return self.solve_W(H)
+
     def residual_H(self, Wt, H):
         """`residual_W` of the other factor."""
         return self.transposed().residual_W(H, Wt)

@@ -55,7 +55,7 @@ def make_problem(X, weight, penalty, workers, *, beta, multiplicative, missing, 
     if beta == 1:
         return KullbackLeiblerProblem(rows, penalty, workers)
     if rows.is_complete:
-        return FrobeniusProblem(as_data(X), penalty, workers, shuffle_rng)
+        return FrobeniusProblem(as_data(X, keeps_single=True), penalty, workers, shuffle_rng)
     if not rows.is_sparse and rows.mean_weight() >= _FILL_FROM * rows.largest_weight:
         return FilledProblem(rows, penalty, workers)
     return WeightedProblem(rows, penalty, workers)

@@ -19,6 +19,8 @@ from ._threads import blocks_of
 
 # Part of the mean curvature that is added before a Gram matrix is inverted.
 _RIDGE = {np.dtype(np.float32): 1e-7, np.dtype(np.float64): 1e-10}
+# Smallest part of the largest eigenvalue of a Gram matrix at which supports are unique.
+_INDEPENDENT = 1e-8
 # Rows among which those with the same support are found.
 _SORTED = 4096
 
@@ -110,7 +112,7 @@ def clipped_solution(A, G):
     return np.maximum(_inverse(G, A.dtype) @ A, 0).astype(A.dtype, copy=False)
 
 
-def solve_nnls(A, G, workers):
+def solve_nnls(A, G, workers, *, near=None):
     """Exact solution of every row, by block principal pivoting, in float64.
 
     Parameters
@@ -120,6 +122,9 @@ def solve_nnls(A, G, workers):
     G : ndarray of shape (n_components, n_components)
         Gram matrix.
     workers : Workers
+    near : ndarray of shape (n_components, n_samples), default=None
+        Coefficients that are zero where, by and large, the solution is. It saves time, and changes
+        nothing: where components nearly depend on each other, so that it might, it is not used.
 
     Returns
     -------
@@ -150,9 +155,15 @@ def solve_nnls(A, G, workers):
     n_components, n_samples = A.shape
     W = np.empty((n_samples, n_components))
     inverse = _inverse(G, A.dtype)
+    if near is not None:
+        eigenvalues = np.linalg.eigvalsh(G)
+        near = near if eigenvalues[0] > _INDEPENDENT * eigenvalues[-1] else None
 
     def solve_block(start, stop):
         A_block = np.ascontiguousarray(A[:, start:stop])
+        if near is not None:
+            W[start:stop] = solve_nnls_rows(near[:, start:stop], A_block, G[None])
+            return
         guess = np.maximum(inverse @ A_block, 0)
         # A fixed number of sweeps, so that no row's guess depends on its neighbours.
         sweep_columns(guess, A_block, G, 0, stop - start, 8, 0.0, guess)

@@ -214,7 +214,7 @@ def test_threads_that_share_components_change_no_bit_of_a_sparse_product(
 
 def test_few_components_in_single_precision_take_values_in_that_as_long_as_they_are_it(rng):
     X = sparse.random_array((50, 30), density=0.2, rng=rng, format="csr")
-    data, W, H = _data.SparseData(X), rng.random((4, 50)), rng.random((4, 30))
+    data, W, H = _data.SparseData(X, keeps_single=True), rng.random((4, 50)), rng.random((4, 30))
     single = np.float32
     with Workers(1) as workers:
         products = data.times_features(H.astype(single), workers)
@@ -225,4 +225,7 @@ def test_few_components_in_single_precision_take_values_in_that_as_long_as_they_
         assert data._single is None
         data.times_features(rng.random((40, 30), dtype=single), workers)
         assert data._single is None  # the memory is worth it for few components alone
+        plain = _data.SparseData(X)
+        assert_array_equal(plain.times_features(H.astype(single), workers), products)
+        assert plain._single is None
         assert_allclose(data.times_samples(W, workers), W @ X.toarray(), rtol=1e-12)

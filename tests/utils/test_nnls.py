@@ -382,3 +382,15 @@ def test_a_linear_term_without_a_minimum_does_not_run_for_ever():
     W = solve_nnls(A, G, WORKERS)
     assert W.min() >= 0 and np.isfinite(W).all()
     assert exchange_rows(W, np.ascontiguousarray(A.T), G[None], np.arange(3), 5).all()
+
+
+@pytest.mark.parametrize("kind", [None, *DEPENDENT])
+def test_coefficients_near_the_solution_change_nothing_of_it(rng, kind):
+    _, _, A, G = problem(rng, 8, n=300)
+    if kind is not None:
+        X, H = dependent(rng, kind, 8, n=300)
+        A, G = H @ X.T, H @ H.T
+    W = solve_nnls(A, G, WORKERS)
+    wrong = rng.random(W.T.shape) * (rng.random(W.T.shape) > 0.5)
+    for near in (W.T, W.T.astype(np.float32), wrong, np.zeros_like(wrong)):
+        assert_array_equal(solve_nnls(A, G, WORKERS, near=near), W)
