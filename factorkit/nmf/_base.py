@@ -91,13 +91,14 @@ class NMFBase(MatrixFactorization):
 
     def _check_values(self, X):
         """Refuse what the loss does not define."""
-        if sparse.issparse(X) and self.missing == "nan" and np.isnan(X.data).any():
+        largest = (X.data if sparse.issparse(X) else X).max(initial=0)  # NaN where X holds one
+        if sparse.issparse(X) and self.missing == "nan" and np.isnan(largest):
             raise ValueError(
                 'X is sparse and holds NaN. With missing="nan" its unstored entries are zeros, '
                 'and a sparse X can\'t have missing entries besides: pass missing="unstored" if '
                 "only stored entries are observed, or X as a dense array."
             )
-        _check_range(X, beta_of(self.beta_loss))
+        _check_range(X, largest, beta_of(self.beta_loss))
         if beta_of(self.beta_loss) > 0:
             return
         has_zeros = (
@@ -140,10 +141,9 @@ class NMFBase(MatrixFactorization):
 _MOST = {np.dtype(np.float32): 1e30, np.dtype(np.float64): 1e200}
 
 
-def _check_range(X, beta):
-    values = X.data if sparse.issparse(X) else X
-    largest = values.max(initial=0)
-    largest = np.fmax.reduce(values, axis=None) if np.isnan(largest) else largest
+def _check_range(X, largest, beta):
+    if np.isnan(largest):
+        largest = np.fmax.reduce(X.data if sparse.issparse(X) else X, axis=None)
     high = _MOST[X.dtype] ** (1 / max(2, beta, 2 - beta))
     low = 1 / high
     if not (largest == 0 or low <= largest <= high or np.isnan(largest)):
