@@ -129,7 +129,8 @@ class FrobeniusProblem(Problem):
         """
         A = self.data.times_features(H, self.workers)
         p, G = self.penalty, gram(H)
-        start = clipped_solution(A - A.dtype.type(p.l1_W), G + p.l2_W * np.eye(len(G)))
+        linear = A - A.dtype.type(p.l1_W) if p.l1_W else A
+        start = clipped_solution(linear, G + p.l2_W * np.eye(len(G)))
         new, residual, product = self._sweep(
             A, G, start, p.l1_W, p.l2_W, max_sweeps=40, inner_tol=1e-4
         )
