@@ -26,6 +26,12 @@ def data_of(kind, rng):
     return X, 0.1 + rng.random(X.shape) ** 3 if kind == "weights" else None
 
 
+def problem_on(X, V):
+    weight = None if V is None else check_weights(None, V, X, missing="nan")
+    options = {"beta": 2, "multiplicative": False, "missing": "nan"}
+    return make_problem(X, weight, Penalty(), WORKERS, **options)
+
+
 def reference(X, V, Wt, H):
     """‖projected Newton step of each coordinate, times √curvature‖ / size, over W and over H."""
     X = X.toarray() if sparse.issparse(X) else X
@@ -44,26 +50,18 @@ def reference(X, V, Wt, H):
 @pytest.mark.parametrize("kind", ["dense", "sparse", "few holes", "many holes", "weights"])
 def test_the_residual_is_a_projected_newton_step_in_the_unit_of_the_data(rng, kind):
     X, V = data_of(kind, rng)
-    weight = None if V is None else check_weights(None, V, X, missing="nan")
     Wt, H = rng.random((4, 30)), rng.random((4, 20))
-    options = {"beta": 2, "multiplicative": False, "missing": "nan"}
-    no_penalty = NMF(4)._penalty(*X.shape)
 
-    def residuals(X, Wt, H):
-        problem = make_problem(X, weight, no_penalty, WORKERS, **options)
+    def residuals(problem, Wt, H):
         return problem.residual_W(Wt, H), problem.residual_H(Wt, H)
 
-    expected = reference(X, V, Wt, H)
-    assert residuals(X, Wt, H) == pytest.approx(expected, rel=1e-9)
-    # Neither the unit of the data nor how a component's size is shared between W and H matters.
+    problem, expected = problem_on(X, V), pytest.approx(reference(X, V, Wt, H), rel=1e-9)
+    assert residuals(problem, Wt, H) == expected
     # The problem that starts on columns measures by the same size.
-    problem = make_problem(X, weight, no_penalty, WORKERS, **options)
-    turned = problem.transposed()
-    assert (turned.residual_W(H, Wt), turned.residual_H(H, Wt)) == pytest.approx(
-        expected[::-1], rel=1e-9
-    )
+    assert residuals(problem.transposed(), H, Wt)[::-1] == expected
+    # Neither the unit of the data nor how a component's size is shared between W and H matters.
     share = 10.0 ** np.arange(-2, 2)[:, None]
-    assert residuals(1e3 * X, 1e3 * Wt / share, H * share) == pytest.approx(expected, rel=1e-9)
+    assert residuals(problem_on(1e3 * X, V), 1e3 * Wt / share, H * share) == expected
 
 
 @pytest.mark.parametrize("kind", ["dense", "sparse", "few holes", "many holes", "weights"])
@@ -94,10 +92,8 @@ def test_what_is_left_is_small_beside_the_data_where_components_are_nearly_colli
 @pytest.mark.parametrize("kind", ["dense", "sparse", "few holes", "many holes", "weights"])
 def test_the_loop_measures_what_the_first_sweep_moves(rng, kind):
     X, V = data_of(kind, rng)
-    weight = None if V is None else check_weights(None, V, X, missing="nan")
     Wt, H = rng.random((4, 30)), rng.random((4, 20))
-    options = {"beta": 2, "multiplicative": False, "missing": "nan"}
-    problem = make_problem(X, weight, Penalty(), WORKERS, **options)
+    problem = problem_on(X, V)
     moved = [problem.step_W(H, Wt, max_sweeps=n, inner_tol=0.0)[1] for n in (1, 2, 10)]
     assert moved[0] > 0 and moved == pytest.approx([moved[0]] * 3, rel=1e-9)
 
