@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from ..utils._linalg import products_at, squared_norm
 from ..utils._sparse_kernels import padded_rows
 from ..utils._threads import blocks_of
-from ._kl_kernels import divergence_sum, sweep_csr_rows, sweep_dense_rows, value_sums
+from ._kl_kernels import divergence_sum, positive_sums, sweep_csr_rows, sweep_dense_rows
 from ._kl_newton import CsrRowsOfX, DenseRowsOfX, newton_rows
 from ._problem import DIGITS, Problem
 from ._quadratic import quadratic_coefficients, quadratic_factors
@@ -25,6 +25,8 @@ from ._quadratic import quadratic_coefficients, quadratic_factors
 _FILL_SWEEPS = 3
 # So few of the samples tell what `fill_W` asks.
 _EVERY = 50
+# Entries whose weights' logarithms are taken at a time.
+_SUMMED = 2**16
 
 
 class KullbackLeiblerProblem(Problem):
@@ -50,7 +52,7 @@ class KullbackLeiblerProblem(Problem):
         # Σ V x log V, which the sweeps leave out, and the mean of the nonzeros: the same for the
         # transpose.
         if constants is None:
-            sums = [value_sums(x, v) for x, v in rows.values()]
+            sums = [_value_sums(x, v) for x, v in rows.values()]
             self.constant, total, weight = (sum(part) for part in zip(*sums, strict=True))
             self.mean, self.magnitude = (total / weight, total) if weight else (1.0, 0.0)
         else:
@@ -123,8 +125,9 @@ class KullbackLeiblerProblem(Problem):
             return self.step_W(H, flat, valued=True, max_sweeps=_FILL_SWEEPS)
         mean = np.asarray(self.rows.X[::_EVERY].mean(axis=0), dtype=np.float64)
         mean = np.maximum(mean, 1e-3 * self.mean)
-        Wt, residual = quadratic_coefficients(self.rows.X, H, mean, self.workers)
-        if self._sweep_pays(Wt, H):
+        Wt = quadratic_coefficients(self.rows.X, H, mean, self.workers)
+        residual, gain = self._try_sweep(Wt, H)
+        if gain > 0.1:
             return self.step_W(H, Wt, valued=True)
         return Wt, residual, self.objective(Wt, H)
 
@@ -132,15 +135,21 @@ class KullbackLeiblerProblem(Problem):
         """W for this H, about: a row, as of `solve_W`, depends on nothing but itself and H."""
         return self.step_W(H, self._flat_start(H, H.dtype), max_sweeps=n_sweeps)[0].T
 
-    def _sweep_pays(self, Wt, H):
-        """Whether a sweep gains a tenth on some of the samples."""
+    def _try_sweep(self, Wt, H):
+        """The residual of some of the samples, and what part of their objective a sweep gains."""
         some = np.arange(0, self.rows.shape[0], _EVERY)
         part, Wt = self.part(some, H.dtype), np.ascontiguousarray(Wt[:, some])
-        return part.step_W(H, Wt, valued=True)[2] < 0.9 * part.objective(Wt, H)
+        before = part.objective(Wt, H)
+        _, residual, after = part.step_W(H, Wt, valued=True)
+        return residual, 1 - after / before if before > 0 else 0.0
 
     def objective(self, Wt, H):
-        _, *value = self._sweep(Wt.copy(), H, False, 0)
-        return self._value(*value, Wt, H) + self.penalty.value(Wt, H)
+        if self.rows.is_sparse:
+            _, *value = self._sweep(Wt.copy(), H, False, 0)
+            loss = self._value(*value, Wt, H)
+        else:
+            loss = self._dense_loss(Wt, H)
+        return loss + self.penalty.value(Wt, H)
 
     def _value(self, value, apart, Wt, H):
         """The loss from what a sweep says, or entry by entry where that has too few digits."""
@@ -148,24 +157,31 @@ class KullbackLeiblerProblem(Problem):
         if value >= DIGITS * np.finfo(H.dtype).eps * (apart + abs(self.constant)):
             return value
         Wt, H = Wt.astype(np.float64), H.astype(np.float64)
-        floor = self._floor(H.dtype)
         rows = self.rows
-        if rows.is_sparse:
-            X = rows.X
-            weight = 1.0 if rows.weight is None else rows.weight.astype(np.float64)
-            owner = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
-            model = products_at(Wt, H, owner, X.indices) + floor
-            total = divergence_sum(weight * X.data, weight * model)
-            # The zeros' part of the model is what the nonzeros leave of the total.
-            others = 0.0 if rows.only_stored else Wt.sum(axis=1) @ H.sum(axis=1) - model.sum()
-            return total + others
+        if not rows.is_sparse:
+            return self._dense_loss(Wt, H)
+        X = rows.X
+        weight = 1.0 if rows.weight is None else rows.weight.astype(np.float64)
+        owner = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+        model = products_at(Wt, H, owner, X.indices) + self._floor(H.dtype)
+        total = divergence_sum(weight * X.data, weight * model)
+        # The zeros' part of the model is what the nonzeros leave of the total.
+        others = 0.0 if rows.only_stored else Wt.sum(axis=1) @ H.sum(axis=1) - model.sum()
+        return total + others
+
+    def _dense_loss(self, Wt, H):
+        """The loss entry by entry, in the precision of the factors."""
+        floor = self._floor(H.dtype)
 
         def block(start, stop):
-            X, V = rows.block(start, stop)
-            Y = Wt[:, start:stop].T @ H + floor
-            return divergence_sum(X.ravel(), (Y if V is None else V * Y).ravel())
+            X, V = self.rows.block(start, stop)
+            Y = Wt[:, start:stop].T @ H
+            Y += floor
+            if V is not None:
+                Y *= V
+            return divergence_sum(X.astype(Y.dtype, copy=False).ravel(), Y.ravel())
 
-        return sum(self.workers.map(block, rows.blocks(8.0 * len(H) * rows.shape[1])))
+        return sum(self.workers.map(block, self._blocks(H)))
 
     def solve_W(self, H):
         """The exact W for this H, of shape (n_samples, n_components), float64.
@@ -342,3 +358,16 @@ class KullbackLeiblerProblem(Problem):
             return 1.0
         total = float(Wt.sum(axis=1, dtype=np.float64) @ H.sum(axis=1, dtype=np.float64))
         return self.magnitude / total if total > 0 and self.magnitude > 0 else 1.0
+
+
+def _value_sums(x, v):
+    """Σ v x log v, Σ v x, and Σ v where x is positive, for weights v or None."""
+    if v is None:
+        return 0.0, *positive_sums(x)
+    sums = np.zeros(3)
+    for start in range(0, x.size, _SUMMED):
+        xs, vs = (z[start : start + _SUMMED].astype(np.float64) for z in (x, v))
+        logs = np.log(vs, out=np.zeros_like(vs), where=vs > 0)
+        xs *= vs
+        sums += xs @ logs, xs.sum(), vs[xs > 0].sum()
+    return sums

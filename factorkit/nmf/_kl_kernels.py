@@ -4,12 +4,10 @@ import numpy as np
 
 from ..utils._jit import kernel
 from ..utils._vector_ir import VECTOR_BYTES
-from ._kl_simd import finish_and_sum, gather
+from ._kl_simd import divergence_sums, finish_and_sum, gather
 
 # Short rows are swept together: while one waits for its sums, the next one runs.
 _TOGETHER, _SHORT = 4, 512
-# Entries whose logarithms are taken together.
-_CHUNK = 1024
 # Share of nonzeros from which zeros are swept along.
 _FULL = 0.3
 
@@ -76,105 +74,49 @@ def _sweep_rows(x, B, blocks, lengths, n_rows, w, base, l1, l2, floor, scale, y,
 
 
 @kernel(reduces=True)
-def _sum_x_log(x, n, mantissa, exponent):
-    """Sum of x log y in float64, where `mantissa` holds y; it vectorizes (error 1e-15).
-
-    log y = e log 2 + 2 artanh((m - 1) / (m + 1)) with y = m 2^e and m in [1/√2, √2].
-    """
-    bits = mantissa.view(np.int64)
-    for j in range(n):
-        b = bits[j]
-        exponent[j] = np.float64((b >> 52) - 1023)
-        bits[j] = (b & 0x000FFFFFFFFFFFFF) | 0x3FF0000000000000
-    total = 0.0
-    for j in range(n):
-        m = mantissa[j]
-        e = exponent[j]
-        large = m > 1.4142135623730951
-        m = 0.5 * m if large else m
-        e = e + 1.0 if large else e
-        s = (m - 1.0) / (m + 1.0)
-        s2 = s * s
-        p = 1 / 19 + s2 * (1 / 21)
-        p = 1 / 17 + s2 * p
-        p = 1 / 15 + s2 * p
-        p = 1 / 13 + s2 * p
-        p = 1 / 11 + s2 * p
-        p = 1 / 9 + s2 * p
-        p = 1 / 7 + s2 * p
-        p = 1 / 5 + s2 * p
-        p = 1 / 3 + s2 * p
-        total += np.float64(x[j]) * (e * 0.6931471805599453 + 2.0 * s * (1.0 + s2 * p))
-    return total
+def positive_sums(x):
+    """Σ x, and how many entries are positive."""
+    total, n = 0.0, 0
+    for i in range(x.size):
+        total += np.float64(x[i])
+        n += 1 if x[i] > 0 else 0
+    return total, n
 
 
-@kernel(reduces=True)
-def value_sums(x, v):
-    """Σ v x log v, Σ v x, and Σ v where x is positive; v has x's length, or is a single 1."""
-    mantissa, exponent, vx = np.empty(_CHUNK), np.empty(_CHUNK), np.empty(_CHUNK)
-    logs, total, weight = 0.0, 0.0, 0.0
-    if v.size == 1:
-        for z in x:
-            total += np.float64(z)
-            weight += 1.0 if z > 0 else 0.0
-        return logs, total, weight
-    for start in range(0, x.size, _CHUNK):
-        n = min(_CHUNK, x.size - start)
-        for j in range(n):
-            z, u = np.float64(x[start + j]), np.float64(v[start + j])
-            vx[j], mantissa[j] = z * u, u if u > 0 else 1.0
-        for j in range(n):
-            weight += np.float64(v[start + j]) if x[start + j] > 0 else 0.0
-            total += vx[j]
-        logs += _sum_x_log(vx, n, mantissa, exponent)
-    return logs, total, weight
-
-
-@kernel(reduces=True)
-def _divergence(x, y, n, mantissa, exponent):
-    """Σ x log(x / y) − x + y, entry by entry, so that a good fit keeps its digits, and Σ y.
-
-    A term without x or y has no logarithm.
-    """
-    for j in range(n):
-        z, m = np.float64(x[j]), np.float64(y[j])
-        mantissa[j] = z / m if z > 0 and m > 0 else 1.0
-    # In a loop of its own: beside a store, the order of a sum hangs on where arrays lie.
-    total, model = 0.0, 0.0
-    for j in range(n):
-        total += np.float64(y[j]) - np.float64(x[j])
-        model += np.float64(y[j])
-    return total + _sum_x_log(x, n, mantissa, exponent), model
-
-
-@kernel(reduces=True)
+@kernel
 def divergence_sum(x, y):
     """Σ x log(x / y) − x + y, entry by entry; a term without x or y has no logarithm."""
-    mantissa, exponent = np.empty(_CHUNK), np.empty(_CHUNK)
+    lanes = VECTOR_BYTES // x.itemsize
+    n_vectors = x.size // lanes
     total = 0.0
-    for start in range(0, x.size, _CHUNK):
-        n = min(_CHUNK, x.size - start)
-        total += _divergence(x[start:], y[start:], n, mantissa, exponent)[0]
-    return total
+    if n_vectors > 0:
+        total += divergence_sums(x, y, n_vectors)[0]
+    a, b = np.zeros(lanes, x.dtype), np.zeros(lanes, y.dtype)
+    for j in range(n_vectors * lanes, x.size):
+        a[j - n_vectors * lanes], b[j - n_vectors * lanes] = x[j], y[j]
+    return total + divergence_sums(a, b, 1)[0]
 
 
 @kernel(reduces=True)
 def _solve_rows(
     x, B, blocks, lengths, whole, n_rows, w, base, l1, l2, floor, scale, y, safe, max_sweeps,
-    valued, mantissa, exponent,
+    valued,
 ):  # fmt: skip
     """Sweeps on some rows, whose models are y; returns `sweep_dense_rows`'s sums.
 
     whole : whether nothing is missing from a row's model, so that it sums to base · w.
     """
     first, value, apart = 0.0, 0.0, 0.0
+    lanes = VECTOR_BYTES // x.itemsize
     moved = np.zeros(n_rows)
     for sweep in range(max_sweeps):
         _sweep_rows(x, B, blocks, lengths, n_rows, w, base, l1, l2, floor, scale, y, safe, moved)
         if sweep == 0:
             first = moved.sum()
     for i in range(n_rows if valued else 0):
-        part, model = _divergence(x[i], y[i], lengths[i], mantissa, exponent)
+        n_vectors = max((lengths[i] + lanes - 1) // lanes, 1)
+        y[i, lengths[i] : n_vectors * lanes] = 0
+        part, model = divergence_sums(x[i], y[i], n_vectors)
         value += part
         if not whole[i]:
             total = 0.0
@@ -258,7 +200,6 @@ def sweep_dense_rows(
     for t in range(k):
         for j in range(m):
             B[n_together, t, j] = H[t, j]
-    mantissa, exponent = np.empty(width), np.empty(width)
     w, b = np.zeros((n_together, Ht.shape[1]), X.dtype), np.empty((n_together, k), X.dtype)
     places = np.zeros(width, np.intp)
     blocks, lengths = np.zeros(n_together, np.intp), np.zeros(n_together, np.intp)
@@ -276,7 +217,7 @@ def sweep_dense_rows(
             whole[i] = base.shape[1] == 1 and not gathered
         d, v, u = _solve_rows(
             x, B, blocks, lengths, whole, n_rows, w, b, l1, l2, floor, scale, y, safe, max_sweeps,
-            valued, mantissa, exponent,
+            valued,
         )  # fmt: skip
         moved += d
         value += v
@@ -302,7 +243,6 @@ def sweep_csr_rows(
     n_together = _TOGETHER if longest <= 4 * _SHORT else 1
     x, y = np.zeros((n_together, width), W.dtype), np.ones((n_together, width), W.dtype)
     B = np.zeros((n_together, Ht.shape[1], width), W.dtype)
-    mantissa, exponent = np.empty(width), np.empty(width)
     w, b = np.zeros((n_together, Ht.shape[1]), W.dtype), np.empty((n_together, k), W.dtype)
     places = np.zeros(width, np.intp)
     blocks, lengths = np.arange(n_together), np.zeros(n_together, np.intp)
@@ -323,7 +263,7 @@ def sweep_csr_rows(
             lengths[i] = n
         d, v, u = _solve_rows(
             x, B, blocks, lengths, whole, n_rows, w, b, l1, l2, floor, scale, y, safe, max_sweeps,
-            valued, mantissa, exponent,
+            valued,
         )  # fmt: skip
         moved += d
         value += v

@@ -7,6 +7,7 @@ are resolved in blocks, and the rows of the transpose are made in blocks too.
 import numpy as np
 from scipy import sparse
 
+from ..utils._jit import plain
 from ..utils._threads import blocks_of, blocks_of_entries
 from ..utils._transpose_kernels import transpose_columns
 
@@ -29,7 +30,7 @@ class DenseRows:
         self.shape, self.dtype = X.shape, X.dtype
         self._on_columns = on_columns
         if has_nan is None:
-            has_nan = any(np.isnan(X[s:e]).any() for s, e in blocks_of(*X.shape))
+            has_nan = bool(np.isnan(X.max(initial=0)))  # no temporary of the size of X
         self.has_nan = has_nan
 
     @property
@@ -112,23 +113,22 @@ class DenseRows:
         )
 
     def values(self):
-        """All entries and their weights, in flat blocks; a missing one is a zero of weight zero."""
+        """All entries and their weights or None, in flat blocks; a missing one weighs nothing."""
         for start, stop in self.blocks(0):
             xv, v = self.block(start, stop)
             if v is None:
-                yield xv.ravel(), np.ones(1, dtype=xv.dtype)
+                yield xv.ravel(), None
             else:
                 x = np.divide(xv, v, out=np.zeros_like(xv), where=v > 0)
                 yield x.ravel(), v.ravel()
 
 
 def _for_kernels(X, start, stop):
-    # A kernel would be compiled once more for a read-only or strided array.
     if X.flags.f_contiguous and X.flags.writeable and not X.flags.c_contiguous:
         block = np.empty((stop - start, X.shape[1]), X.dtype)
         transpose_columns(X.T, start, stop, block)
         return block
-    return np.require(X[start:stop], requirements=["C", "W"])
+    return plain(X[start:stop])
 
 
 class CsrRows:
@@ -192,5 +192,5 @@ class CsrRows:
         return blocks_of_entries(self.X.indptr, work_per_entry)
 
     def values(self):
-        """The stored entries with their weights."""
-        yield self.X.data, np.ones(1, self.dtype) if self.weight is None else self.weight
+        """The stored entries and their weights, or None."""
+        yield self.X.data, self.weight

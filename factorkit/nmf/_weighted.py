@@ -144,7 +144,7 @@ def _weighted_sums(rows):
     """Σ v x², Σ v x and Σ v over the observed entries."""
     sums = np.zeros(3)
     for x, v in rows.values():
-        v = np.broadcast_to(v, x.shape)
+        v = np.broadcast_to(1.0 if v is None else v, x.shape)
         for power in (2, 1, 0):
             sums[2 - power] += np.sum(v * np.power(x, power, dtype=np.float64), dtype=np.float64)
     return tuple(sums.tolist())

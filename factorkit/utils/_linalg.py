@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from ._gram_kernels import gram_single
-from ._jit import kernel
+from ._jit import kernel, plain
 
 # Products of pairs of components at a time.
 _PAIRS = 2**16
@@ -41,7 +41,7 @@ def _squared_distance(a, b):
 
 def squared_distance(A, B):
     """Sum of (a − b)², in float64, of two arrays of any dtypes, without an array of differences."""
-    A, B = (np.require(F, requirements=["C", "W"]).ravel() for F in (A, B))
+    A, B = (plain(F).ravel() for F in (A, B))
     return float(_squared_distance(A, B))
 
 
@@ -55,7 +55,7 @@ def gram(H):
         H = H.astype(np.float64, copy=False)
         return H @ H.T
     # A third of the time of a cast and BLAS.
-    return gram_single(np.require(H, requirements=["C", "W"]))
+    return gram_single(plain(H))
 
 
 def drop_dead(F, G):

@@ -1,12 +1,13 @@
 """Products of a CSR matrix, and of its transpose, with a dense factor."""
 
+import math
 from itertools import chain
 
 import numpy as np
 from numba import types
 from numba.extending import intrinsic, overload
 
-from ._jit import kernel
+from ._jit import kernel, plain
 from ._vector_ir import INDEX, VECTOR_BYTES, Vectors, constant
 
 # Bytes of a line of the cache.
@@ -207,7 +208,7 @@ def padded_width(n_components, dtype):
 def aligned_zeros(shape, dtype):
     """Zeros that begin with a line of the cache: a vector in two lines takes twice the time."""
     dtype = np.dtype(dtype)
-    n = int(np.prod(shape))
+    n = math.prod(shape)
     room = np.zeros(n + _LINE // dtype.itemsize, dtype)
     skipped = -room.__array_interface__["data"][0] % _LINE // dtype.itemsize
     return room[skipped : skipped + n].reshape(shape)
@@ -218,7 +219,7 @@ def padded_rows(F, zero_rows=0):
     n_components, n_rows = F.shape
     shape = n_rows + zero_rows, padded_width(n_components, F.dtype)
     padded = aligned_zeros(shape, F.dtype)
-    _transpose(np.require(F, requirements=["C", "W"]), padded)
+    _transpose(plain(F), padded)
     return padded
 
 

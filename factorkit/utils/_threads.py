@@ -1,5 +1,6 @@
 """Threads over blocks of rows, with BLAS held to one thread meanwhile."""
 
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -136,7 +137,7 @@ def blocks_of(n_rows, work_per_row, *, multiple=64, target=2e7, smallest=64):
     -------
     list of (start, stop)
     """
-    rows = max(int(np.ceil(target / max(work_per_row, 1.0))), smallest)
+    rows = max(math.ceil(target / max(work_per_row, 1.0)), smallest)
     rows = -(-rows // multiple) * multiple
     return [(start, min(start + rows, n_rows)) for start in range(0, n_rows, rows)] or [(0, 0)]
 

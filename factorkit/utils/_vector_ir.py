@@ -37,7 +37,7 @@ class Vectors:
         self.lanes = n_bytes // self.size
         element = ir.DoubleType() if self.size == 8 else ir.FloatType()
         self.type = ir.VectorType(element, self.lanes)
-        self.zero = ir.Constant(self.type, [0.0] * self.lanes)
+        self.zero = self.fill(0.0)
 
     def pointers(self, data, offset, count):
         """Pointers to `count` consecutive vectors of an array, from an element offset."""
@@ -76,6 +76,9 @@ class Vectors:
         convert = self.builder.fpext if self.size == 8 else self.builder.fptrunc
         return convert(value, self.type.element)
 
+    def fill(self, value):
+        return ir.Constant(self.type, [value] * self.lanes)
+
     def splat(self, scalar):
         undefined = ir.Constant(self.type, ir.Undefined)
         first = self.builder.insert_element(undefined, scalar, ir.Constant(_LANE, 0))
@@ -94,7 +97,7 @@ class Vectors:
         has no quick guess of a reciprocal, that of single precision is half the work.
         """
         builder = self.builder
-        one = ir.Constant(self.type, [1.0] * self.lanes)
+        one = self.fill(1.0)
         if VECTOR_BYTES == 64:
             guess = self._guess(y)
         elif self.size == 4:
@@ -230,7 +233,7 @@ class Vectors:
         builder.branch(block)
         builder.position_at_end(block)
         counter = builder.phi(INDEX)
-        values = [builder.phi(self.type) for _ in carried]
+        values = [builder.phi(first.type) for first in carried]
         results = body(counter, values)
         following = builder.add(counter, constant(1))
         counter.add_incoming(start, entry)

@@ -1,12 +1,16 @@
 """Compiled loops do what their plain Python does, and the plain Python what the formulas say."""
 
+from decimal import Decimal, localcontext
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from scipy.special import xlogy
 
 from factorkit.nmf import _kl_kernels, _kl_newton, _weighted_kernels
 from factorkit.nmf._graph import sweep_graph
+from factorkit.nmf._kl import _value_sums
 from factorkit.nmf._rows import DenseRows
 from factorkit.utils._sparse_kernels import padded_rows
 
@@ -21,7 +25,7 @@ def data(rng):
     return X, 0.5 + rng.random((3, 6)), 0.5 + rng.random((3, 9))
 
 
-def both(kernel, *arguments, out=()):
+def both(kernel, *arguments, out=(), rtol=1e-11):
     """What a kernel and its plain function return and write."""
     results = []
     for function in (kernel, kernel.py_func):
@@ -30,7 +34,7 @@ def both(kernel, *arguments, out=()):
         returned = returned if isinstance(returned, tuple) else (returned,)
         results.append([r for r in (*returned, *(own[i] for i in out)) if r is not None])
     for compiled, plain in zip(*results, strict=True):
-        assert_allclose(compiled, plain, rtol=1e-11, atol=1e-13)
+        assert_allclose(compiled, plain, rtol=rtol, atol=1e-13)
     return results[0]
 
 
@@ -76,32 +80,52 @@ def test_one_kullback_leibler_component_is_solved_in_one_step(data, l2):
     assert_allclose(W[0] * (base[0] + l2 * W[0]), X.sum(axis=1), rtol=1e-10)
 
 
-def test_logarithms_of_any_size_are_exact():
-    y = np.concatenate([np.logspace(-300, 300, 201), np.linspace(0.5, 2, 100)])
-    for j in range(0, len(y), 7):
-        (total,) = both(_kl_kernels._sum_x_log, np.ones(1), 1, y[j : j + 1], np.empty(1))
-        assert total == pytest.approx(np.log(y[j]), rel=1e-13, abs=1e-15)
+def exact_divergence(x, y):
+    """x log(x / y) − x + y to 40 digits."""
+    with localcontext(prec=40):
+        x, y = Decimal(float(x)), Decimal(float(y))
+        return float(x * (x / y).ln() - x + y)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_sums_over_entries(rng, dtype):
-    # More entries than one chunk holds, zeros among them.
-    x = rng.poisson(0.7, size=2500).astype(dtype)
-    y = (0.1 + rng.random(2500)).astype(dtype)
-    v = rng.random(2500).astype(dtype)
-    for weight in (v, np.ones(1, dtype)):
-        (logs, total, positive) = both(_kl_kernels.value_sums, x, weight)
-        assert logs == pytest.approx(
-            np.sum(weight * x * np.log(weight), dtype=np.float64), rel=1e-6
-        )
-        assert total == pytest.approx(np.sum(weight * x, dtype=np.float64), rel=1e-6)
-        on_positive = np.broadcast_to(weight, x.shape)[x > 0]
-        assert positive == pytest.approx(np.sum(on_positive, dtype=np.float64), rel=1e-6)
-    (value,) = both(_kl_kernels.divergence_sum, x, y)
-    assert value == pytest.approx(divergence(x.astype(float), y.astype(float), 1).sum(), rel=1e-6)
-    assert both(_kl_kernels.value_sums, x, np.zeros_like(x)) == [0, 0, 0]
-    x[:] = y  # all digits cancel, entry by entry
-    assert abs(both(_kl_kernels.divergence_sum, x, y)[0]) < 1e-14
+def test_divergence_keeps_its_digits_at_any_ratio(rng, dtype):
+    x = 10 ** rng.uniform(-12, 12, 600)
+    ratio = 10 ** rng.uniform(-9, 9, 600)
+    ratio[:200] = rng.uniform(0.4, 2.5, 200)
+    ratio[200:400] = 1 + 10 ** rng.uniform(-6, -1, 200)
+    x, y = x.astype(dtype), (x * ratio).astype(dtype)
+    # Each by itself, or the large ones would hide the small ones.
+    values = [_kl_kernels.divergence_sum(x[j : j + 1], y[j : j + 1]) for j in range(len(x))]
+    expected = [exact_divergence(*pair) for pair in zip(x, y, strict=True)]
+    assert_allclose(values, expected, rtol=10 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 2500])
+def test_divergence_of_many_entries(rng, dtype, n):
+    # More than one chunk, and no whole vectors; without x or y a term has no logarithm.
+    x, y = rng.poisson(0.7, size=n).astype(dtype), (0.1 + rng.random(n)).astype(dtype)
+    y[::7] = 0
+    known = (x > 0) & (y > 0)
+    expected = y - x.astype(float)
+    expected[known] = divergence(x[known], y[known], 1)
+    (value,) = both(_kl_kernels.divergence_sum, x, y, rtol=4 * np.finfo(dtype).eps)
+    assert value == pytest.approx(expected.sum(), rel=10 * float(np.finfo(dtype).eps))
+    assert both(_kl_kernels.divergence_sum, x, x) == [0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sums_over_entries_and_their_weights(rng, dtype):
+    # More entries than are taken at a time.
+    x = rng.poisson(0.7, size=70_000).astype(dtype)
+    v = rng.random(70_000).astype(dtype)
+    v[:100] = 0
+    assert_allclose(both(_kl_kernels.positive_sums, x), [x.sum(), np.count_nonzero(x)], rtol=1e-12)
+    assert _value_sums(x, None) == (0, x.sum(), np.count_nonzero(x))
+    wide = v.astype(float)
+    expected = xlogy(x * wide, wide).sum(), x @ wide, wide[x > 0].sum()
+    assert_allclose(_value_sums(x, v), expected, rtol=1e-12)
+    assert_array_equal(_value_sums(x, np.zeros_like(x)), 0)
 
 
 def test_counts_in_double_are_swept_in_single_precision(data):
