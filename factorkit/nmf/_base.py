@@ -64,10 +64,13 @@ class NMFBase(MatrixFactorization):
             W = self._solve_W(X, weight, self.components_, workers)
         return W.astype(X.dtype, copy=False)
 
-    def _solve_W(self, X, weight, H, workers, near=None):
+    def _solve_W(self, X, weight, H, workers):
+        return self._own_problem(X, weight, workers).solve_W(H)
+
+    def _own_problem(self, X, weight, workers):
+        """The problem in which a sample counts once, and may have weights of its entries."""
         penalty = self._penalty(X.shape[0], X.shape[1])
-        problem = make_problem(X, weight, penalty, workers, **self._problem_options())
-        return problem.solve_W(H) if near is None else problem.solve_W_near(H, near)
+        return make_problem(X, weight, penalty, workers, **self._problem_options())
 
     def _problem_options(self):
         return {

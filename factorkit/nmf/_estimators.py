@@ -276,10 +276,16 @@ class NMF(NMFBase):
                     monitor=_combine(monitor, report, self.verbose),
                 )
                 self._set_fitted(H, trace)
-                W, Wt = self._finish(X, entry_weight, Wt, H, workers)
+                # The weights of samples don't change what their coefficients are.
+                own = (
+                    problem
+                    if sample_weight is None
+                    else self._own_problem(X, entry_weight, workers)
+                )
+                W, Wt = self._finish(own, X, Wt, H)
                 Wt = Wt if scale is None else Wt * scale
-                self.reconstruction_err_ = float(np.sqrt(2 * problem.loss(Wt, H)))
-                self.kkt_residual_ = problem.kkt_residual(Wt, H)
+                loss, self.kkt_residual_ = problem.certify(Wt, H)
+                self.reconstruction_err_ = float(np.sqrt(2 * loss))
         if trace.stop != "callback":
             warn_if_not_converged(trace, self.max_iter, self.tol)
         return W.astype(X.dtype, copy=False)
@@ -341,9 +347,9 @@ class NMF(NMFBase):
             )
         return {**super()._problem_options(), "multiplicative": self.solver == "mu"}
 
-    def _finish(self, X, entry_weight, Wt, H, workers):
+    def _finish(self, problem, X, Wt, H):
         """(What `transform` returns for X; the W that the objective is to be given for)."""
-        W = self._solve_W(X, entry_weight, H, workers, near=Wt)
+        W = problem.solve_W_near(H, Wt)
         return W, np.ascontiguousarray(W.T.astype(X.dtype, copy=False))
 
     def _as_fitted(self, dtype, Wt, H):

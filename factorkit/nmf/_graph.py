@@ -198,9 +198,9 @@ class GraphNMF(NMF):
         S.eliminate_zeros()
         return S
 
-    def _finish(self, X, entry_weight, Wt, H, workers):
+    def _finish(self, problem, X, Wt, H):
         self.embedding_ = np.ascontiguousarray(Wt.T)
-        return self._solve_W(X, None, H, workers), Wt
+        return self._solve_W(X, None, H, problem.workers), Wt
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -16,7 +16,7 @@ from ._base import NMFBase, _check_factor
 from ._batches import Batches, Run
 from ._init import NNDSVD, completed, initialize, random_start, start_fill
 from ._online import block_statistics, update_components
-from ._solvers import beta_of, make_problem
+from ._solvers import beta_of
 
 # The start is improved on the rows that it was made from; this many iterations leave 1 % to
 # gain in the first epoch (a hyperspectral scene, tf-idf), and cost about that epoch's time. Fewer
@@ -410,7 +410,7 @@ class MiniBatchNMF(NMFBase):
             Wt, H = initialize(complete, k, self.init, rng, workers, fill=start_fill(beta, False))
         if X.shape[0] < _START_ROWS * k:
             return H
-        problem = self._problem(X, None, workers)
+        problem = self._own_problem(X, None, workers)
         return problem.alternate([Wt, H], tol=self.tol, max_iter=_START_ITERATIONS)[1]
 
     def _check_components(self, X, W, H):
@@ -461,14 +461,10 @@ class MiniBatchNMF(NMFBase):
         return W
 
     def _solve_W(self, X, weight, H, workers):
-        problem = self._problem(X, weight, workers)
+        problem = self._own_problem(X, weight, workers)
         if beta_of(self.beta_loss) in (1, 2) or self.transform_max_iter is None:
             return problem.solve_W(H)
         return problem.solve_W(H, max_iter=self.transform_max_iter)
-
-    def _problem(self, X, weight, workers):
-        penalty = self._penalty(*X.shape)
-        return make_problem(X, weight, penalty, workers, **self._problem_options())
 
     def _as_fitted(self, H):
         return {"components_": H.copy(), "n_components_": len(H)}

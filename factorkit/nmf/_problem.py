@@ -97,6 +97,10 @@ class Problem:
         """The larger residual of the two factors: zero where, and only where, both are optimal."""
         return max(self.residual_W(Wt, H), self.residual_H(Wt, H))
 
+    def certify(self, Wt, H):
+        """Loss and residual at the end of a fit, whose coefficients were just solved for."""
+        return self.loss(Wt, H), self.kkt_residual(Wt, H)
+
     def loss(self, Wt, H):
         """The objective without penalties."""
         return max(self.objective(Wt, H) - self.penalty.value(Wt, H), 0.0)

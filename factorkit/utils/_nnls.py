@@ -14,13 +14,19 @@ from typing import NamedTuple
 import numpy as np
 
 from ._exchange_kernels import exchange_rows
+from ._jit import plain
 from ._nnls_kernels import CHUNK_BYTES, pivot_rows, sweep_columns
 from ._threads import blocks_of
+from ._zeros_kernels import pivot_few_zeros
 
-# Part of the mean curvature that is added before a Gram matrix is inverted.
+# What is added to the cosines of components before their matrix is inverted.
 _RIDGE = {np.dtype(np.float32): 1e-7, np.dtype(np.float64): 1e-10}
-# Smallest part of the largest eigenvalue of a Gram matrix at which supports are unique.
-_INDEPENDENT = 1e-8
+# Smallest part of the largest eigenvalue of a Gram matrix at which supports are unique, and of one
+# of cosines at which its inverse is good for half of the digits.
+_INDEPENDENT, _INVERTIBLE = 1e-8, 1e-6
+# Components from which on an inverse for all rows beats a factorization for each support, where
+# half of the coefficients or more are positive; and rounds that it gets.
+_MANY, _ROUNDS = 16, 20
 # Rows among which those with the same support are found.
 _SORTED = 4096
 
@@ -76,8 +82,8 @@ def coordinate_sweeps(W, A, G, workers, *, max_sweeps=20, inner_tol=0.01, out=No
     blocks = blocks_of(n_samples, work, multiple=CHUNK_BYTES // W.itemsize)
     if out is None:
         out = W
-    else:  # the kernel would be compiled once more for a read-only start
-        W = np.require(W, requirements=["C", "W"])
+    else:
+        W = plain(W)
     sums = workers.map(
         lambda start, stop: sweep_columns(W, A, G, start, stop, max_sweeps, inner_tol, out), blocks
     )
@@ -85,11 +91,22 @@ def coordinate_sweeps(W, A, G, workers, *, max_sweeps=20, inner_tol=0.01, out=No
     return Sweeps(float(np.sqrt(squared_step)), linear)
 
 
-def _inverse(G, dtype):
-    """The inverse of a Gram matrix, or G where it is zero."""
-    # The ridge lets components be equal, or zero; what follows is only a guess.
-    ridge = _RIDGE[dtype] * np.trace(G) / len(G)
-    return np.linalg.inv(G + ridge * np.eye(len(G))) if ridge > 0 else G
+def _cosines(G):
+    """Cosines between components, and their lengths; 1 for the length of a zero."""
+    lengths = np.sqrt(np.diag(G))
+    lengths = np.where(lengths > 0, lengths, 1)
+    return G / lengths[:, None] / lengths, lengths
+
+
+def _are_independent(G, least):
+    eigenvalues = np.linalg.eigvalsh(G)
+    return eigenvalues[0] > least * eigenvalues[-1]
+
+
+def _inverse(G, ridge):
+    """The inverse of a Gram matrix whose cosines get a ridge; it scales with the components."""
+    cosines, lengths = _cosines(G)
+    return np.linalg.inv(cosines + ridge * np.eye(len(G))) / lengths[:, None] / lengths
 
 
 def clipped_solution(A, G):
@@ -109,7 +126,8 @@ def clipped_solution(A, G):
     -------
     ndarray like A
     """
-    return np.maximum(_inverse(G, A.dtype) @ A, 0).astype(A.dtype, copy=False)
+    start = _inverse(G, _RIDGE[A.dtype]).astype(A.dtype, copy=False) @ A
+    return np.maximum(start, 0, out=start)
 
 
 def solve_nnls(A, G, workers, *, near=None):
@@ -136,7 +154,8 @@ def solve_nnls(A, G, workers, *, near=None):
     A few coordinate sweeps from the positive part of the unconstrained solution guess the support,
     and pivoting corrects it: some Cholesky factorizations of at most n_components³ / 3 a row, but
     for rows that share the support of the row before. The Gram matrix squares the condition number,
-    hence float64 whatever the data.
+    hence float64 whatever the data. Rows most of whose coefficients are positive share the inverse
+    instead, and factorize what belongs to their zeros.
 
     Of components that depend on each other pivoting leaves out the last. Without a penalty that
     is as good as any choice; with an l1 penalty, where the linear term is not in the range of the
@@ -154,20 +173,27 @@ def solve_nnls(A, G, workers, *, near=None):
     G = np.ascontiguousarray(G, dtype=np.float64)
     n_components, n_samples = A.shape
     W = np.empty((n_samples, n_components))
-    inverse = _inverse(G, A.dtype)
-    if near is not None:
-        eigenvalues = np.linalg.eigvalsh(G)
-        near = near if eigenvalues[0] > _INDEPENDENT * eigenvalues[-1] else None
+    near = near if _are_independent(G, _INDEPENDENT) else None
+    invertible = n_components >= _MANY and _are_independent(_cosines(G)[0], _INVERTIBLE)
+    inverse = _inverse(G, 0.0 if invertible else _RIDGE[A.dtype])
 
     def solve_block(start, stop):
         A_block = np.ascontiguousarray(A[:, start:stop])
         if near is not None:
-            W[start:stop] = solve_nnls_rows(near[:, start:stop], A_block, G[None])
+            guess = near[:, start:stop]
+        else:
+            guess = np.maximum(inverse @ A_block, 0)
+            # A fixed number of sweeps, so that no row's guess depends on its neighbours.
+            sweep_columns(guess, A_block, G, 0, stop - start, 8, 0.0, guess)
+        if not invertible:
+            W[start:stop] = solve_nnls_rows(guess, A_block, G[None])
             return
-        guess = np.maximum(inverse @ A_block, 0)
-        # A fixed number of sweeps, so that no row's guess depends on its neighbours.
-        sweep_columns(guess, A_block, G, 0, stop - start, 8, 0.0, guess)
-        W[start:stop] = solve_nnls_rows(guess, A_block, G[None])
+        W[start:stop] = guess.T
+        linear = np.ascontiguousarray(A_block.T)
+        solved = pivot_few_zeros(W[start:stop], linear, G, inverse, n_components // 2, _ROUNDS)
+        left = np.flatnonzero(~solved)
+        guess, A_block = (np.take(F, left, axis=1) for F in (guess, A_block))
+        W[start + left] = solve_nnls_rows(guess, A_block, G[None])
 
     work = 30.0 * n_components**2 + n_components**3
     many = min(n_samples // 8, _SORTED)

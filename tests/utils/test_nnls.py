@@ -16,6 +16,7 @@ from factorkit.utils._nnls import (
 )
 from factorkit.utils._nnls_kernels import pivot_rows, sweep_columns
 from factorkit.utils._threads import Workers
+from factorkit.utils._zeros_kernels import pivot_few_zeros
 
 WORKERS = Workers(1)
 
@@ -320,6 +321,60 @@ def test_compiled_pivoting_does_what_plain_python_does(rng, duplicated):
     assert_array_equal(solved, pivot_rows.py_func(plain, rows, G[None], 35))
     assert_allclose(compiled, plain, rtol=1e-10, atol=1e-12)
     assert solved.all()
+
+
+def nearly_collinear(rng, k, ratio, n=200, m=60):
+    """(A, G) whose matrix of cosines has about this ratio of eigenvalues, and W mostly positive."""
+    H = 1 + np.sqrt(ratio * k) * rng.random((k, m))
+    H *= 10 ** rng.uniform(-3, 3, (k, 1))
+    W = rng.random((n, k)) / np.linalg.norm(H, axis=1)
+    X = W @ H
+    X += 0.02 * np.sqrt(ratio) * rng.standard_normal(X.shape) * np.linalg.norm(X, axis=1)[:, None]
+    return H @ X.T, H @ H.T
+
+
+def from_the_zeros(pivot, A, G, guess, most, max_rounds=20):
+    lengths = np.sqrt(np.diag(G))
+    inverse = np.linalg.inv(G / np.outer(lengths, lengths)) / np.outer(lengths, lengths)
+    rows = np.array(guess.T, dtype=float, order="C")
+    return rows, pivot(rows, np.ascontiguousarray(A.T), G, inverse, most, max_rounds)
+
+
+@pytest.mark.parametrize("ratio", [1, 1e-2, 1e-4, 1e-5])
+@pytest.mark.parametrize("k", [16, 40])
+def test_rows_with_few_zeros_satisfy_the_optimality_conditions(rng, k, ratio):
+    A, G = nearly_collinear(rng, k, ratio)
+    W = solve_nnls(A, G, WORKERS)
+    assert violation(W, A, G) < 1e-12
+    zeros = np.count_nonzero(W == 0, axis=1)
+    assert zeros.max() > 0 and np.median(zeros) <= k // 2
+    # From any support, and without the rows' own factorizations.
+    for guess in (np.ones_like(A), W.T, rng.random(A.shape) > 0.2):
+        rows, solved = from_the_zeros(pivot_few_zeros, A, G, guess, k)
+        assert solved.mean() > 0.95
+        assert_allclose((rows - W)[solved] * np.sqrt(np.diag(G)), 0, atol=1e-6 * np.max(rows @ G))
+        assert violation(rows[solved], A[:, solved], G) < 1e-12
+
+
+def test_rows_with_many_zeros_are_left_as_they_are(rng):
+    _, _, A, G = problem(rng, 20)
+    A -= 3 * A.mean()
+    exact = solve_nnls(A, G, WORKERS)
+    n_zeros = np.count_nonzero(exact == 0, axis=1)
+    assert n_zeros.max() > 10
+    guess = np.where(rng.random(A.shape) < 0.9, 1.0, 0.0)
+    for pivot in (pivot_few_zeros, pivot_few_zeros.py_func):
+        rows, solved = from_the_zeros(pivot, A, G, guess, 5)
+        assert not solved[n_zeros > 5].any()
+        assert_array_equal(rows[~solved], guess.T[~solved])
+        assert_allclose(rows[solved], exact[solved], atol=1e-12)
+        # Nor is a row that takes more rounds than it gets.
+        rows, solved = from_the_zeros(pivot, A, G, exact.T, 20, max_rounds=1)
+        assert solved.all()
+        assert_allclose(rows, exact, atol=1e-12)
+        rows, solved = from_the_zeros(pivot, A, G, guess, 20, max_rounds=1)
+        assert np.count_nonzero(~solved) > 0
+        assert_array_equal(rows[~solved], guess.T[~solved])
 
 
 @pytest.mark.parametrize("k, m", [(20, 8), (40, 13)])
