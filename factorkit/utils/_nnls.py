@@ -24,9 +24,9 @@ _RIDGE = {np.dtype(np.float32): 1e-7, np.dtype(np.float64): 1e-10}
 # Smallest part of the largest eigenvalue of a Gram matrix at which supports are unique, and of one
 # of cosines at which its inverse is good for half of the digits.
 _INDEPENDENT, _INVERTIBLE = 1e-8, 1e-6
-# Components from which on an inverse for all rows beats a factorization for each support, where
-# half of the coefficients or more are positive; and rounds that it gets.
-_MANY, _ROUNDS = 16, 20
+# Components from which on, and zeros among them up to which, the inverse that all rows share
+# beats a factorization for each support; and rounds that it gets.
+_MANY, _FEW, _ROUNDS = 24, 0.4, 20
 # Rows among which those with the same support are found.
 _SORTED = 4096
 
@@ -185,19 +185,31 @@ def solve_nnls(A, G, workers, *, near=None):
             guess = np.maximum(inverse @ A_block, 0)
             # A fixed number of sweeps, so that no row's guess depends on its neighbours.
             sweep_columns(guess, A_block, G, 0, stop - start, 8, 0.0, guess)
-        if not invertible:
+        if invertible:
+            W[start:stop] = _solve_by_inverse(guess, A_block, G, inverse)
+        else:
             W[start:stop] = solve_nnls_rows(guess, A_block, G[None])
-            return
-        W[start:stop] = guess.T
-        linear = np.ascontiguousarray(A_block.T)
-        solved = pivot_few_zeros(W[start:stop], linear, G, inverse, n_components // 2, _ROUNDS)
-        left = np.flatnonzero(~solved)
-        guess, A_block = (np.take(F, left, axis=1) for F in (guess, A_block))
-        W[start + left] = solve_nnls_rows(guess, A_block, G[None])
 
     work = 30.0 * n_components**2 + n_components**3
     many = min(n_samples // 8, _SORTED)
     workers.map(solve_block, blocks_of(n_samples, work, smallest=max(many, 64)))
+    return W
+
+
+def _solve_by_inverse(guess, A, G, inverse):
+    """`solve_nnls_rows` for one G with an inverse, by which rows with few zeros are solved."""
+    most = int(_FEW * len(G))
+    few = np.flatnonzero((guess > 0).sum(axis=0) >= len(G) - most)
+    if not len(few):
+        return solve_nnls_rows(guess, A, G[None])
+    W = np.empty((A.shape[1], len(G)))
+    rows, linear = (np.array(F[:, few].T, dtype=np.float64, order="C") for F in (guess, A))
+    solved = pivot_few_zeros(rows, linear, G, inverse, most, _ROUNDS)
+    W[few] = rows
+    left = np.ones(len(W), np.bool_)
+    left[few[solved]] = False
+    guess, A = (np.compress(left, F, axis=1) for F in (guess, A))
+    W[left] = solve_nnls_rows(guess, A, G[None])
     return W
 
 
