@@ -2,7 +2,8 @@
 
 import math
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from numbers import Integral
 
@@ -87,6 +88,14 @@ def resolve_n_jobs(n_jobs):
     return int(n_jobs) if n_jobs > 0 else max(_n_processors() + 1 + int(n_jobs), 1)
 
 
+def _take(tasks):
+    """The first of a deque, for one thread alone; None where nothing is left."""
+    try:
+        return tasks.popleft()
+    except IndexError:
+        return None
+
+
 class Workers:
     """Context in which blocks of work run on ``n_jobs`` threads.
 
@@ -101,7 +110,7 @@ class Workers:
     def __enter__(self):
         _one_blas_thread.__enter__()
         if self.n_jobs > 1:
-            self._pool = ThreadPoolExecutor(self.n_jobs)
+            self._pool = ThreadPoolExecutor(self.n_jobs - 1)
         return self
 
     def __exit__(self, *exc_info):
@@ -111,10 +120,34 @@ class Workers:
         _one_blas_thread.__exit__(*exc_info)
 
     def map(self, function, blocks):
-        """List of ``function(*block)`` over the blocks, mostly (start, stop), in their order."""
+        """List of ``function(*block)`` over the blocks, mostly (start, stop), in their order.
+
+        The calling thread works too, so that little work is done before another one wakes up.
+        """
         if self._pool is None or len(blocks) == 1:
             return [function(*block) for block in blocks]
-        return list(self._pool.map(lambda block: function(*block), blocks))
+        left = deque(enumerate(blocks))
+        results = [None] * len(blocks)
+
+        def work():
+            try:
+                while (task := _take(left)) is not None:
+                    i, block = task
+                    results[i] = function(*block)
+            except BaseException:  # an interrupt too leaves the others nothing to begin with
+                left.clear()
+                raise
+
+        n_helpers = min(self.n_jobs, len(blocks)) - 1
+        helpers = [self._pool.submit(work) for _ in range(n_helpers)]
+        try:
+            work()
+        finally:
+            started = [helper for helper in helpers if not helper.cancel()]
+            wait(started)
+        for helper in started:
+            helper.result()
+        return results
 
 
 def blocks_of(n_rows, work_per_row, *, multiple=64, target=2e7, smallest=64):

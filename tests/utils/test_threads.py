@@ -1,6 +1,7 @@
 """Workers keep order and errors, and give BLAS its threads back."""
 
 import threading
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -76,6 +77,33 @@ def test_one_job_makes_no_thread():
 def test_an_error_in_a_block_is_raised():
     with Workers(2) as workers, pytest.raises(ZeroDivisionError):
         workers.map(lambda s, e: s / (s - 1), [(0, 1), (1, 2), (2, 3)])
+
+
+@pytest.mark.parametrize("where", ["caller", "helper"])
+def test_an_error_in_either_thread_ends_the_work(where):
+    caller, meeting, begun = threading.get_ident(), threading.Barrier(2, timeout=30), []
+
+    def block(s, e):
+        begun.append(s)
+        if s < 2:
+            meeting.wait()  # one in each thread
+        if (threading.get_ident() == caller) == (where == "caller"):
+            raise IndexError("of the block, not of the list of blocks")
+        time.sleep(1e-3)
+
+    with Workers(2) as workers, pytest.raises(IndexError, match="of the block"):
+        workers.map(block, [(i, i + 1) for i in range(300)])
+    assert len(begun) < 300
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2, 3])
+def test_blocks_may_be_cut_further(n_jobs):
+    with Workers(n_jobs) as workers:
+
+        def total(start, stop):
+            return sum(workers.map(lambda s, e: s, [(i, i + 1) for i in range(start, stop)]))
+
+        assert sum(workers.map(total, [(i, i + 10) for i in range(0, 100, 10)])) == 4950
 
 
 def test_blas_has_one_thread_inside_and_its_own_after_the_last_leaves():
