@@ -24,8 +24,8 @@ _SUMMED = 2**15
 # Entries a feature that make a block of samples worth an array of its own, and products that make
 # some of the components worth a thread.
 _WORTH_ARRAY, _WORTH_THREAD = 100, 5e6
-# Bytes of a line of the cache.
-_NARROW = 64
+# Bytes of an entry's components up to which reading values in double takes a tenth of the time.
+_NARROW = 256
 # Vectors of components at a time: the sums and their transpose take less memory.
 _VECTORS = 4
 
@@ -129,8 +129,8 @@ def _multiply_cast(F, M, workers):
 class SparseData:
     """A CSR X whose unstored entries are zeros; never made dense.
 
-    With `keeps_single`, where few components in single precision leave most of the time to reading
-    X in double, its values are kept in single precision too: 4 bytes an entry of 12 or more.
+    With `keeps_single`, where components in single precision are few enough for reading X in double
+    to take time, its values are kept in single precision too: 4 bytes an entry of 12 or more.
     """
 
     is_sparse = True
