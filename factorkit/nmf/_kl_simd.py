@@ -118,6 +118,8 @@ def _divergence(v, x, y):
     # z has the exponent of x and the digits of y, until one more half or double is nearer.
     shift = ir.Constant(whole, [n_digits] * v.lanes)
     e = builder.sub(builder.lshr(a_bits, shift), builder.lshr(b_bits, shift))
+    if v.size == 8:  # without AVX-512, integers of 64 bits are converted one by one
+        e = builder.trunc(e, ir.VectorType(ir.IntType(32), v.lanes))
     e = builder.sitofp(e, v.type)
     z_bits = builder.or_(builder.and_(a_bits, builder.not_(digits)), builder.and_(b_bits, digits))
     z = builder.bitcast(z_bits, v.type)
