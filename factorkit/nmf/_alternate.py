@@ -7,9 +7,9 @@ import numpy as np
 from ..utils._convergence import Trace
 from ..utils._jit import kernel
 
-# Ang and Gillis' constants: first weight, growth of the weight and of its bound, and what a
-# restart divides the weight by.
-_WEIGHT, _GROWTH, _BOUND_GROWTH, _SHRINK = 0.5, 1.05, 1.01, 1.5
+# Ang and Gillis' constants: growth of the weight and of its bound, and what a restart divides the
+# weight by.
+_GROWTH, _BOUND_GROWTH, _SHRINK = 1.05, 1.01, 1.5
 
 # The objective is flat at its minimum: it can't tell steps below the square root of its relative
 # rounding, times this, from none.
@@ -44,7 +44,7 @@ def alternate(
     monitor=None,
     min_decrease=0.0,
     keep=0.0,
-    extrapolated=True,
+    extrapolation=0.5,
     rounding=lambda objective, dtype: 0.0,
     magnitude=0.0,
     draft=False,
@@ -76,7 +76,8 @@ def alternate(
     keep : float, default=0.0
         Extrapolation leaves at least this part of an entry: for losses that are infinite where
         the model is zero and the data is not.
-    extrapolated : bool, default=True
+    extrapolation : float, default=0.5
+        First weight of the extrapolation; with 0 there is none.
     rounding : callable
         ``rounding(objective, dtype)``: what an objective of that size may be wrong by.
     magnitude : float, default=0.0
@@ -104,7 +105,7 @@ def alternate(
     """
     trace, dtype = Trace(), start[0].dtype
     accepted = _cast(start, np.float32 if draft else dtype)
-    ahead = _Ahead(*accepted, keep)
+    ahead = _Ahead(*accepted, keep, extrapolation)
     best, slack, safe = np.inf, 0.0, None
     if solved is not None:
         best, residual_W = solved.objective, solved.residual
@@ -117,7 +118,7 @@ def alternate(
             W_new, residual_W, _ = step_W(ahead.H, ahead.W, safe)
             if draft and trace.n_iter == (solved is not None) and residual_W < _SETTLED:
                 accepted, draft = tuple(start), False
-                ahead = _Ahead(*accepted, keep)
+                ahead = _Ahead(*accepted, keep, extrapolation)
                 continue
         else:
             W_new, begin_with_W = ahead.W, True
@@ -137,7 +138,7 @@ def alternate(
             slack = 4 * error if H_new.dtype == np.float64 and best > 100 * error else 0.0
             # Where no more is gained than rounding, all that extrapolation moves on is the scale of
             # the factors, which nothing holds: by a bit an iteration, until numbers overflow.
-            ahead.move_H(H_new, plain=not extrapolated or decrease <= slack)
+            ahead.move_H(H_new, plain=not extrapolation or decrease <= slack)
             scale = rescale(*accepted) if rescale is not None else None
             if scale is not None:
                 accepted = accepted[0] * scale[:, None], accepted[1] / scale[:, None]
@@ -177,10 +178,10 @@ def alternate(
 class _Ahead:
     """Where the next half steps start: ahead of the accepted pair, along its last move."""
 
-    def __init__(self, Wt, H, keep):
+    def __init__(self, Wt, H, keep, weight):
         self.W = self._W_last = Wt
         self.H = self._H_last = H
-        self._weight, self._bound, self._weight_before = _WEIGHT, 1.0, _WEIGHT
+        self._weight, self._bound, self._weight_before = weight, 1.0, weight
         self._keep, self.plain = keep, True  # the first iteration has no last move
 
     def move_W(self, new):

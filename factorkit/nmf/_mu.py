@@ -42,7 +42,7 @@ class MultiplicativeProblem(Problem):
     β-Divergence", Neural Computation 23, 2011.
     """
 
-    extrapolated = False
+    extrapolation = 0.0
 
     def __init__(self, rows, penalty, beta, workers):
         self.rows, self.penalty, self.beta, self.workers = rows, penalty, beta, workers

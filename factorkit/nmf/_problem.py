@@ -32,7 +32,7 @@ class Problem:
     """
 
     # Options of `alternate`.
-    keep, extrapolated = 0.0, True
+    keep, extrapolation = 0.0, 0.5
     # Whether `fill_W` goes on from coefficients that there are.
     fill_needs_start = False
     # Samples that `coarse_start` takes at least for each feature.
@@ -51,7 +51,7 @@ class Problem:
             start,
             rescale=self.penalty.best_scale,
             keep=self.keep,
-            extrapolated=self.extrapolated,
+            extrapolation=self.extrapolation,
             rounding=self.rounding,
             magnitude=self.magnitude,
             evaluate=self.objective,

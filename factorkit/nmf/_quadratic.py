@@ -51,6 +51,7 @@ def quadratic_factors(X, Wt, H, workers):
         data = as_data(X.astype(row.dtype, copy=False) * row[:, None] * column)
     start = [Wt * row, H * column]
     problem = FrobeniusProblem(data, Penalty(), workers, size=1.0)  # no residual ends it
+    problem.extrapolation = 0.5  # with less the divergence needs an iteration more on counts
     Wt, H, _ = problem.alternate(start, tol=0, max_iter=_MAX_ITER, min_decrease=_MIN_DECREASE)
     return Wt * _inverse(row), H * _inverse(column)
 

@@ -27,7 +27,7 @@ class SampleWeightedProblem(Problem):
         self.plain, self.weighted, self.scale = plain, weighted, scale
         p = plain.penalty
         self.penalty = SampleWeightedPenalty(p.l1_W, p.l2_W, p.l1_H, p.l2_H, weight)
-        self.keep, self.extrapolated = weighted.keep, weighted.extrapolated
+        self.keep, self.extrapolation = weighted.keep, weighted.extrapolation
         self.magnitude = weighted.magnitude
 
     def step_W(self, H, Wt, safe=False, valued=False):
