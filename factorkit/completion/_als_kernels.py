@@ -9,6 +9,8 @@ import numpy as np
 from factorkit.completion._batches import BATCH, add_products, add_residuals, add_rows, dots
 from factorkit.utils._jit import kernel
 
+# Compiled in from other files: dc10da968933
+
 # Entries whose products are held at a time, whole batches.
 _CHUNK = 256
 

@@ -1,8 +1,6 @@
 """Vector instructions on batches of eight entries, which name eight rows of a factor.
 
-Eight at a time, neither the sums over a vector's lanes nor the traffic of x cost much. Compiled
-kernels that use these functions are cached by their own file's time stamp: after a change here,
-touch the files that import it.
+Eight at a time, neither the sums over a vector's lanes nor the traffic of x cost much.
 """
 
 from functools import partial

@@ -6,6 +6,8 @@ from factorkit.completion._tiles import ROWS, dots_of_rows, gather, panel, tile
 from factorkit.utils._jit import kernel
 from factorkit.utils._vector_ir import VECTOR_BYTES
 
+# Compiled in from other files: 50bc5b313462
+
 # Bytes of gathered rows of F: half of a small L1 cache.
 _BUFFER_BYTES = 2**14
 

@@ -3,9 +3,6 @@
 The long loops of all three are one loop over tiles that stay in registers: four rows by up to
 three vectors. Symmetric matrices are stored as their upper triangle, row by row, so that every
 loop runs along memory; what lies below the diagonal is computed in part and never read.
-
-Compiled kernels that use these functions are cached by their own file's time stamp: after a
-change here, touch the files that import it.
 """
 
 from numba import types

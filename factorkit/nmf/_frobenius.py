@@ -156,6 +156,7 @@ class FrobeniusProblem(Problem):
         return self.solve_W_near(H, None)
 
     def solve_W_near(self, H, Wt):
+        """From None too; else the product with X is kept for `certify`."""
         A = self.data.times_features(H.astype(np.float64, copy=False), self.workers)
         if Wt is not None:
             self._product = H, A
@@ -167,11 +168,16 @@ class FrobeniusProblem(Problem):
         (solved_H, A), self._product = self._product, (None, None)
         if solved_H is not H:
             return super().certify(Wt, H)
-        loss = self._expanded(inner(A, Wt), gram(H), Wt)
-        # A difference must have half of its digits.
-        if loss < np.sqrt(np.finfo(H.dtype).eps) * self.magnitude:
+        is_sparse = self.data.is_sparse
+        # Where there are no residuals, the difference is all there is, and gets all digits.
+        W_, H_ = (F.astype(np.float64, copy=False) if is_sparse else F for F in (Wt, H))
+        loss = max(self._expanded(inner(A, W_), gram(H_), W_), 0.0)
+        if not is_sparse and loss < np.sqrt(np.finfo(H.dtype).eps) * self.magnitude:
             loss = self.loss(Wt, H)
+        del W_, H_
+        A = A.astype(Wt.dtype, copy=False)  # here a fit needs most memory
         step = _newton_step(Wt, H, A, self.penalty.l1_W, self.penalty.l2_W)
+        del A
         return loss, max(self._relative(step), self.residual_H(Wt, H))
 
     def residual_W(self, Wt, H):

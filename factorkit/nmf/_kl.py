@@ -161,10 +161,10 @@ class KullbackLeiblerProblem(Problem):
         if not rows.is_sparse:
             return self._dense_loss(Wt, H)
         X = rows.X
-        weight = 1.0 if rows.weight is None else rows.weight.astype(np.float64)
+        weight = np.float64(1) if rows.weight is None else rows.weight.astype(np.float64)
         owner = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
         model = products_at(Wt, H, owner, X.indices) + self._floor(H.dtype)
-        total = divergence_sum(weight * X.data, weight * model)
+        total = divergence_sum(X.data * weight, model * weight)
         # The zeros' part of the model is what the nonzeros leave of the total.
         others = 0.0 if rows.only_stored else Wt.sum(axis=1) @ H.sum(axis=1) - model.sum()
         return total + others

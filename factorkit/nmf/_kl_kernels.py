@@ -6,6 +6,8 @@ from ..utils._jit import kernel
 from ..utils._vector_ir import VECTOR_BYTES
 from ._kl_simd import divergence_sums, finish_and_sum, gather
 
+# Compiled in from other files: a4a65e186ba2
+
 # Short rows are swept together: while one waits for its sums, the next one runs.
 _TOGETHER, _SHORT = 4, 512
 # Share of nonzeros from which zeros are swept along.

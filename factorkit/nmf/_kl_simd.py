@@ -1,7 +1,4 @@
-"""Vector loops of NMF with the Kullback-Leibler divergence.
-
-`_kl_kernels` compiles them in; its cached code does not notice a change here: touch it then.
-"""
+"""Vector loops of NMF with the Kullback-Leibler divergence, which `_kl_kernels` compiles in."""
 
 import numpy as np
 from llvmlite import ir
@@ -66,8 +63,8 @@ def _overload_finish_and_sum(y, x, B, row, last, this, change, scale, floor, n_v
 def divergence_sums(x, y, n_vectors):
     """Σ x log(x / y) − x + y over the first entries of flat arrays, and Σ y, in float64.
 
-    A term without x or y has no logarithm. Terms are in the precision of the arrays, and keep
-    their digits where x and y are nearly equal. There must be a vector.
+    A term without x or y has no logarithm. Terms are in the precision of the arrays, and compiled
+    keep their digits where x and y are nearly equal. There must be a vector.
     """
     n = n_vectors * VECTOR_BYTES // x.itemsize
     x, y = x[:n].astype(np.float64), y[:n].astype(np.float64)

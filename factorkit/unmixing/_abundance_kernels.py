@@ -14,6 +14,8 @@ from ..utils._jit import kernel
 from ..utils._vector_ir import constant
 from ._table_vectors import WIDTHS, Row
 
+# Compiled in from other files: 31032cc0c194
+
 # What a multiplier may fall below zero by, relative to the terms it is the difference of.
 _SLACK = 1e-12
 # Rounds in which all violators are exchanged at once, before a slower method that always ends.

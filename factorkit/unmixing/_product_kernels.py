@@ -8,6 +8,8 @@ from numba.extending import intrinsic, overload
 from ..utils._jit import kernel
 from ..utils._vector_ir import VECTOR_BYTES, Vectors, constant
 
+# Compiled in from other files: 42b35aba2b3d
+
 # Bands a vector: spectra need as many.
 LANES = VECTOR_BYTES // 8
 # Pixels of a tile. One by one, loads would bound the loop; four at a time, memory comes slower.

@@ -7,6 +7,8 @@ from numba.extending import intrinsic, overload
 from ._jit import kernel
 from ._vector_ir import VECTOR_BYTES, Vectors, constant
 
+# Compiled in from other files: 42b35aba2b3d
+
 # Products of so many rows with so many others stay in registers.
 _ROWS, _OTHERS = 4, 4 if VECTOR_BYTES == 64 else 2
 # Samples at a time: forty components of so many stay in the first or second cache, and rounding

@@ -10,6 +10,8 @@ from numba.extending import intrinsic, overload
 from ._jit import kernel, plain
 from ._vector_ir import INDEX, VECTOR_BYTES, Vectors, constant
 
+# Compiled in from other files: 42b35aba2b3d
+
 # Bytes of a line of the cache.
 _LINE = 64
 

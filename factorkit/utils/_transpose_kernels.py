@@ -6,6 +6,8 @@ from numba.extending import intrinsic, overload
 from ._jit import kernel
 from ._vector_ir import VECTOR_BYTES, Vectors
 
+# Compiled in from other files: 42b35aba2b3d
+
 
 def _turn_square(A, i, j, out, r, c):
     """A square of as many rows as a vector has lanes: ``out[r:, c:] = A[i:, j:].T``."""

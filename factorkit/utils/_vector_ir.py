@@ -1,8 +1,8 @@
 """Vector instructions for the few loops that Numba's own vectorizer does not do well.
 
 Pieces from which intrinsics are built; they work on any processor that LLVM knows. Compiled
-kernels that use them are cached by their own file's time stamp: after a change here, touch the
-files that import it.
+kernels that use them are cached by what their own file contains, so those files bear a mark that
+a change here makes wrong: see tests/utils/test_compiled_in.py.
 """
 
 import llvmlite.binding as llvm

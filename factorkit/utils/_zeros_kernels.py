@@ -50,7 +50,7 @@ def _hold_at_zero(M, places, n, L, w, y):
 
 @kernel
 def _least_gradient(G, a, size, t):
-    """What rounding may make of a gradient of zero."""
+    """The lowest that rounding may make of a gradient of zero."""
     return -_ROUNDING * (np.sqrt(G[t, t]) * size + abs(a[t]))
 
 
@@ -120,7 +120,7 @@ def pivot_few_zeros(W, A, G, inverse, most, max_rounds):
                     n_violators += 1
                     last = t
             if n_violators == 0:
-                # One step against the rounding of the inverse.
+                # One step against the rounding of the inverse: G w = a + y is to hold.
                 rest[:] = A[i]
                 _add_product(G, w, -1.0, rest)
                 for p in range(n_zeros):

@@ -7,6 +7,7 @@ from scipy import sparse
 from sklearn.decomposition import NMF as SklearnNMF
 
 from factorkit import NMF
+from factorkit.nmf._penalty import Penalty
 from factorkit.nmf._solvers import make_fit_problem, make_problem
 from factorkit.utils._threads import Workers
 from factorkit.utils._validation import check_weights
@@ -14,6 +15,7 @@ from factorkit.utils._validation import check_weights
 from ._reference import (
     LOSSES,
     beta_of,
+    divergence,
     kkt_violation,
     kkt_violation_in_W,
     low_rank,
@@ -324,3 +326,68 @@ class TestStartsOnAPartOfTheSamples:
         auto, plain = (NMF(3, solver=solver, max_iter=1, **options) for solver in ("auto", "cd"))
         auto.fit(X, **weights)
         assert auto.objective_[0] < 0.9 * plain.fit(X, **weights).objective_[0]
+
+
+@pytest.mark.parametrize("dtype, noises", [(np.float32, [1e-5, 1e-2]), (np.float64, [1e-8, 1e-2])])
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_the_reconstruction_error_of_a_good_fit_has_digits(rng, dtype, noises, container):
+    for noise in noises:
+        X = rng.random((120, 4)) @ rng.random((4, 40))
+        X = (X * (1 + noise * rng.standard_normal(X.shape))).astype(dtype)
+        if container is not np.asarray and noise < 1e-2:
+            continue  # without residuals the error is a difference
+        nmf = NMF(4, tol=0, max_iter=400, random_state=0)
+        W = nmf.fit_transform(container(X))
+        error = np.linalg.norm(X - W.astype(float) @ nmf.components_.astype(float))
+        assert nmf.reconstruction_err_ == pytest.approx(error, rel=1e-2 if noise < 1e-2 else 1e-4)
+
+
+@pytest.mark.parametrize("penalty", [{}, {"alpha_W": 0.01, "l1_ratio": 1.0}, {"alpha_W": 0.01}])
+@pytest.mark.parametrize("beta_loss", LOSSES)
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_the_residual_is_that_of_both_factors(X, penalty, beta_loss, container):
+    nmf = NMF(3, beta_loss=beta_loss, init="random", random_state=0, tol=0, max_iter=3, **penalty)
+    W, H = nmf.fit_transform(container(X)), nmf.components_
+    with Workers(1) as workers:
+        problem = nmf._own_problem(nmf._validate_X(container(X), reset=False), None, workers)
+        residuals = problem.residual_W(W.T, H), problem.residual_H(np.ascontiguousarray(W.T), H)
+    assert residuals[0] < 1e-6 < residuals[1]  # the exact W, and an H after three iterations
+    assert nmf.kkt_residual_ == pytest.approx(residuals[1], rel=1e-6)
+
+
+def test_what_was_solved_for_serves_its_own_components_alone(X, rng):
+    with Workers(1) as workers:
+        problem = make_problem(
+            X, None, Penalty(), workers, beta=2, multiplicative=False, missing="nan"
+        )
+        Wt, H, other = rng.random((3, len(X))), *rng.random((2, 3, X.shape[1]))
+        expected = problem.certify(Wt, other)
+        problem.solve_W_near(H, Wt)
+        assert problem.certify(Wt, other) == expected
+        assert problem.certify(Wt, H) != expected
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_a_model_of_zero_counts_as_next_to_nothing(form):
+    X = np.array([[1.0, 2.0], [0.0, 3.0]])
+    Wt, H = np.array([[0.0, 1.0]]), np.array([[1.0, 1.0]])
+    with Workers(1) as workers:
+        problem = make_problem(
+            form(X), None, Penalty(), workers, beta=1, multiplicative=False, missing="nan"
+        )
+        floor = 1e-30 * 2.0
+        expected = divergence(X, np.array([[floor, floor], [1.0, 1.0]]), 1).sum()
+        assert problem.loss(Wt, H) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("missing", ["nan", "unstored"])
+def test_good_kullback_leibler_fits_of_sparse_data(rng, dtype, missing):
+    X = (rng.random((60, 3)) @ rng.random((3, 40)) + 0.1).astype(dtype)
+    for rows, k in ((60, 4), (1, 1)):
+        nmf = NMF(k, beta_loss="kullback-leibler", missing=missing, tol=0, max_iter=60)
+        W = nmf.fit_transform(sparse.csr_array(X[:rows]))
+        expected = divergence(X[:rows], W.astype(float) @ nmf.components_.astype(float), 1).sum()
+        assert nmf.objective_[-1] >= 0
+        unit = float(np.finfo(dtype).eps * X[:rows].sum())
+        assert nmf.reconstruction_err_**2 / 2 == pytest.approx(expected, rel=1e-2, abs=unit)

@@ -223,7 +223,7 @@ def test_few_components_in_single_precision_take_values_in_that_as_long_as_they_
         assert_allclose(data.times_samples(W.astype(single), workers), W @ X.toarray(), rtol=1e-5)
         assert_allclose(data.times_features(H, workers), H @ X.T.toarray(), rtol=1e-12)
         assert data._single is None
-        data.times_features(rng.random((40, 30), dtype=single), workers)
+        data.times_features(rng.random((65, 30), dtype=single), workers)
         assert data._single is None  # the memory is worth it for few components alone
         plain = _data.SparseData(X)
         assert_array_equal(plain.times_features(H.astype(single), workers), products)
