@@ -276,12 +276,9 @@ class NMF(NMFBase):
                     monitor=_combine(monitor, report, self.verbose),
                 )
                 self._set_fitted(H, trace)
-                # The weights of samples don't change what their coefficients are.
-                own = (
-                    problem
-                    if sample_weight is None
-                    else self._own_problem(X, entry_weight, workers)
-                )
+                own = problem
+                if sample_weight is not None:  # which changes no sample's own coefficients
+                    own = self._own_problem(X, entry_weight, workers)
                 W, Wt = self._finish(own, X, Wt, H)
                 Wt = Wt if scale is None else Wt * scale
                 loss, self.kkt_residual_ = problem.certify(Wt, H)

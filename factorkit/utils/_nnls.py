@@ -99,6 +99,7 @@ def _cosines(G):
 
 
 def _are_independent(G, least):
+    """Whether no eigenvalue is below this part of the largest; not those of a zero."""
     eigenvalues = np.linalg.eigvalsh(G)
     return eigenvalues[0] > least * eigenvalues[-1]
 
