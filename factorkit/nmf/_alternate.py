@@ -162,11 +162,18 @@ def alternate(
             trace.stop = "callback"
             break
         if draft and (ended or drafted):
-            accepted, draft, safe = ahead.cast(dtype, accepted), False, False
+            done = ended and tol >= _SINGLE_TOL and residual <= tol
+            del W_new, H_new  # memory
+            if done:  # of all that is ahead nothing is needed in double
+                del ahead
+                accepted = _cast(accepted, dtype)
+            else:
+                accepted = ahead.cast(dtype, accepted)
+            draft, safe = False, False
             best = evaluate(*accepted)  # sums in single precision err by more the longer they are
             trace.objective = [max(value, best) for value in trace.objective]
             trace.objective[-1] = best
-            if ended and tol >= _SINGLE_TOL and residual <= tol:
+            if done:
                 trace.stop = ended
                 break
         elif ended:
