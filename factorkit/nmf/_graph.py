@@ -4,7 +4,6 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
-from sklearn.neighbors import kneighbors_graph
 
 from ..utils._jit import kernel
 from ..utils._linalg import gram
@@ -182,6 +181,9 @@ class GraphNMF(NMF):
     def _affinity(self, X):
         n_samples = X.shape[0]
         if isinstance(self.graph, str):
+            # Not above: it takes a tenth of a second, of every first fit.
+            from sklearn.neighbors import kneighbors_graph
+
             neighbors = min(self.n_neighbors, n_samples - 1)
             S = kneighbors_graph(X, neighbors) if neighbors else sparse.csr_array((1, 1))
         else:
