@@ -15,9 +15,9 @@ import numpy as np
 
 from ._exchange_kernels import exchange_rows
 from ._jit import plain
-from ._nnls_kernels import CHUNK_BYTES, pivot_rows, sweep_columns
+from ._nnls_kernels import CHUNK_BYTES, sweep_columns
+from ._pivot_kernels import pivot_few_zeros, pivot_rows
 from ._threads import blocks_of
-from ._zeros_kernels import pivot_few_zeros
 
 # What is added to the cosines of components before their matrix is inverted.
 _RIDGE = {np.dtype(np.float32): 1e-7, np.dtype(np.float64): 1e-10}

@@ -14,9 +14,9 @@ from factorkit.utils._nnls import (
     solve_nnls,
     solve_nnls_rows,
 )
-from factorkit.utils._nnls_kernels import pivot_rows, sweep_columns
+from factorkit.utils._nnls_kernels import sweep_columns
+from factorkit.utils._pivot_kernels import pivot_few_zeros, pivot_rows
 from factorkit.utils._threads import Workers
-from factorkit.utils._zeros_kernels import pivot_few_zeros
 
 WORKERS = Workers(1)
 
