@@ -4,7 +4,8 @@ import numpy as np
 
 from ._jit import kernel
 
-# What sums may be wrong by, beside the sizes of their terms.
+# What sums may be wrong by, beside the sizes of their terms. A coefficient that adds no more to the
+# model is zero: whichever support the method starts from, it is the same.
 _ROUNDING = 1e-13
 
 
@@ -126,7 +127,7 @@ def pivot_rows(W, A, Q, max_rounds):
             p = 0
             for t in range(k):
                 if free[t]:
-                    violates[t] = z[p] < 0
+                    violates[t] = np.sqrt(G[t, t]) * z[p] < _ROUNDING * size
                     p += 1
                 else:
                     y = -A[i, t]
@@ -246,7 +247,7 @@ def pivot_few_zeros(W, A, G, inverse, most, max_rounds):
             size = 0.0
             for t in range(k):
                 size += np.sqrt(G[t, t]) * abs(w[t])
-                violates[t] = w[t] < 0
+                violates[t] = np.sqrt(G[t, t]) * w[t] < _ROUNDING * size
             for p in range(n_zeros):
                 violates[places[p]] = y[p] < _least_gradient(G, A[i], size, places[p])
             n_violators, last = _violators(violates)

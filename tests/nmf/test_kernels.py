@@ -103,7 +103,7 @@ def test_divergence_keeps_its_digits_at_any_ratio(rng, dtype):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n", [1, 15, 16, 17, 2500])
 def test_divergence_of_many_entries(rng, dtype, n):
-    # More than one chunk, and no whole vectors; without x or y a term has no logarithm.
+    # No whole vectors; without x or y a term has no logarithm.
     x, y = rng.poisson(0.7, size=n).astype(dtype), (0.1 + rng.random(n)).astype(dtype)
     y[::7] = 0
     known = (x > 0) & (y > 0)

@@ -356,6 +356,22 @@ def test_rows_with_few_zeros_satisfy_the_optimality_conditions(rng, k, ratio):
         assert violation(rows[solved], A[:, solved], G) < 1e-12
 
 
+def test_coefficients_of_rounding_are_zero_wherever_pivoting_starts(rng):
+    H = rng.random((5, 30))
+    A, G = H @ (np.outer(rng.random(20), H[0])).T, H @ H.T  # all others are zero, and may be
+    expected = np.zeros((20, 5))
+    expected[:, 0] = A[0] / G[0, 0]
+    for guess in (np.ones((5, 20)), np.eye(5)[:, :1] * np.ones(20), rng.random((5, 20)) > 0.5):
+        rows = np.array(guess.T, dtype=float, order="C")
+        assert pivot_rows(rows, np.ascontiguousarray(A.T), G[None], 35).all()
+        assert_array_equal(rows[:, 1:], 0)
+        assert_allclose(rows, expected, rtol=1e-12)
+        rows, solved = from_the_zeros(pivot_few_zeros, A, G, guess, 5)
+        assert solved.all()
+        assert_array_equal(rows[:, 1:], 0)
+        assert_allclose(rows, expected, rtol=1e-12)
+
+
 def test_rows_with_many_zeros_are_left_as_they_are(rng):
     _, _, A, G = problem(rng, 20)
     A -= 3 * A.mean()
