@@ -353,6 +353,8 @@ def test_the_residual_is_that_of_both_factors(X, penalty, beta_loss, container):
         residuals = problem.residual_W(W.T, H), problem.residual_H(np.ascontiguousarray(W.T), H)
     assert residuals[0] < 1e-6 < residuals[1]  # the exact W, and an H after three iterations
     assert nmf.kkt_residual_ == pytest.approx(residuals[1], rel=1e-6)
+    error = np.sqrt(2 * divergence(X, W @ H, beta_of(beta_loss)).sum())
+    assert nmf.reconstruction_err_ == pytest.approx(error, rel=1e-9)
 
 
 def test_what_was_solved_for_serves_its_own_components_alone(X, rng):

@@ -15,7 +15,7 @@ from factorkit.utils._nnls import (
     solve_nnls_rows,
 )
 from factorkit.utils._nnls_kernels import sweep_columns
-from factorkit.utils._pivot_kernels import pivot_few_zeros, pivot_rows
+from factorkit.utils._pivot_kernels import _exchange, pivot_few_zeros, pivot_rows
 from factorkit.utils._threads import Workers
 
 WORKERS = Workers(1)
@@ -370,6 +370,19 @@ def test_coefficients_of_rounding_are_zero_wherever_pivoting_starts(rng):
         assert solved.all()
         assert_array_equal(rows[:, 1:], 0)
         assert_allclose(rows, expected, rtol=1e-12)
+
+
+def test_violators_move_together_until_they_become_no_fewer():
+    violates = np.array([True, False, True, False])
+    for exchange in (_exchange, _exchange.py_func):
+        members, state = np.zeros(4, bool), (4, 0)
+        states = []
+        for n_violators in (2, 2, 3, 2, 2, 1):  # fewer, three rounds without, the last one alone
+            before = members.copy()
+            state = exchange(members, violates, n_violators, 2, *state)
+            states.append((*state, (members != before).tolist()))
+        both, last = violates.tolist(), [False, False, True, False]
+        assert states == [(2, left, both) for left in (3, 2, 1, 0)] + [(2, 0, last), (1, 3, both)]
 
 
 def test_rows_with_many_zeros_are_left_as_they_are(rng):
