@@ -10,12 +10,12 @@ _ROUNDING = 1e-13
 
 
 @kernel
-def _least_gradient(G, a, size, t):
+def _least_gradient(length, size, a):
     """The lowest that rounding may make of a gradient of zero.
 
     In the component's own length, which may be a millionth of another's.
     """
-    return -_ROUNDING * (np.sqrt(G[t, t]) * size + abs(a[t]))
+    return -_ROUNDING * (length * size + abs(a))
 
 
 @kernel
@@ -61,11 +61,14 @@ def pivot_rows(W, A, Q, max_rounds):
     violates = np.empty(k, np.bool_)
     dependent = np.empty(k, np.bool_)
     last_order = np.empty(k, np.intp)
+    lengths = np.empty(k)
     n_last = 0
     for i in range(n_samples):
         G = Q[i if Q.shape[0] > 1 else 0]
-        if Q.shape[0] > 1:
+        if Q.shape[0] > 1 or i == 0:
             n_last = 0
+            for t in range(k):
+                lengths[t] = np.sqrt(G[t, t])
         for t in range(k):
             free[t] = W[i, t] > 0
             W[i, t] = 0.0
@@ -121,13 +124,13 @@ def pivot_rows(W, A, Q, max_rounds):
             # What the terms of the model add up to: the unit in which it rounds.
             size = 0.0
             for p in range(n_free):
-                size += np.sqrt(G[order[p], order[p]]) * abs(z[p])
+                size += lengths[order[p]] * abs(z[p])
             # Violators: negative solutions, and components that would lower the objective.
             misses_dependent = False
             p = 0
             for t in range(k):
                 if free[t]:
-                    violates[t] = np.sqrt(G[t, t]) * z[p] < _ROUNDING * size
+                    violates[t] = lengths[t] * z[p] < _ROUNDING * size
                     p += 1
                 else:
                     y = -A[i, t]
@@ -135,7 +138,7 @@ def pivot_rows(W, A, Q, max_rounds):
                         y += G[t, order[u]] * z[u]
                     violates[t] = False
                     if y < 0 and G[t, t] > 0:
-                        least = _least_gradient(G, A[i], size, t)
+                        least = _least_gradient(lengths[t], size, A[i, t])
                         violates[t] = y < least and not dependent[t]
                         misses_dependent |= y < least and dependent[t]
             n_violators, last = _violators(violates)
@@ -221,6 +224,7 @@ def pivot_few_zeros(W, A, G, inverse, most, max_rounds):
     zero, violates = np.empty(k, np.bool_), np.empty(k, np.bool_)
     places, L, y = np.empty(most, np.intp), np.empty((most, most)), np.empty(most)
     unconstrained, w, rest, correction = np.empty(k), np.empty(k), np.empty(k), np.empty(most)
+    lengths = np.sqrt(np.diag(G))
     for i in range(n_rows):
         n_zeros = 0
         for t in range(k):
@@ -246,10 +250,12 @@ def pivot_few_zeros(W, A, G, inverse, most, max_rounds):
             # What the terms of the model add up to: the unit in which it rounds.
             size = 0.0
             for t in range(k):
-                size += np.sqrt(G[t, t]) * abs(w[t])
-                violates[t] = np.sqrt(G[t, t]) * w[t] < _ROUNDING * size
+                size += lengths[t] * abs(w[t])
+            for t in range(k):
+                violates[t] = lengths[t] * w[t] < _ROUNDING * size
             for p in range(n_zeros):
-                violates[places[p]] = y[p] < _least_gradient(G, A[i], size, places[p])
+                t = places[p]
+                violates[t] = y[p] < _least_gradient(lengths[t], size, A[i, t])
             n_violators, last = _violators(violates)
             if n_violators == 0:
                 # One step against the rounding of the inverse: G w = a + y is to hold.
@@ -261,9 +267,10 @@ def pivot_few_zeros(W, A, G, inverse, most, max_rounds):
                 _hold_at_zero(inverse, places, n_zeros, L, w, correction)
                 solved[i] = True
                 for t in range(k):
-                    solved[i] &= np.sqrt(G[t, t]) * w[t] >= -_ROUNDING * size
+                    solved[i] &= lengths[t] * w[t] >= -_ROUNDING * size
                 for p in range(n_zeros):
-                    least = _least_gradient(G, A[i], size, places[p])
+                    t = places[p]
+                    least = _least_gradient(lengths[t], size, A[i, t])
                     solved[i] &= y[p] + correction[p] >= least
                 if solved[i]:
                     for t in range(k):
